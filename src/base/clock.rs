@@ -1,0 +1,80 @@
+//! The only source of time and of randomness.
+//!
+//! Time comes in two kinds: Unix time in milliseconds, in which deadlines are
+//! kept, and a monotonic count of nanoseconds for durations. A simulation or a
+//! test may freeze Unix time and move it by hand.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Frozen Unix time in milliseconds; 0 while the real clock is in force.
+static FROZEN_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Unix time in milliseconds.
+pub fn unix_ms() -> u64 {
+    match FROZEN_MS.load(Ordering::Relaxed) {
+        0 => unix_us() / 1000,
+        ms => ms,
+    }
+}
+
+/// Unix time in microseconds, never frozen.
+pub fn unix_us() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_micros() as u64)
+}
+
+/// Freezes `unix_ms` at `ms`; 0 lets the real clock run again.
+pub fn freeze(ms: u64) {
+    FROZEN_MS.store(ms, Ordering::Relaxed);
+}
+
+/// Nanoseconds since the first call in this process; never goes back.
+pub fn mono_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+thread_local! {
+    static STATE: Cell<u64> = Cell::new(seed());
+}
+
+/// Entropy of the operating system, by way of the standard library's hasher.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() | 1
+}
+
+/// A random number, not for secrets (splitmix64, a state for each thread).
+pub fn random() -> u64 {
+    STATE.with(|s| {
+        let x = s.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        s.set(x);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    })
+}
+
+/// A random number below `n`; 0 where `n` is 0.
+pub fn random_below(n: u64) -> u64 {
+    ((u128::from(random()) * u128::from(n)) >> 64) as u64
+}
+
+/// Makes this thread's random numbers repeat, for tests.
+pub fn reseed(seed: u64) {
+    STATE.with(|s| s.set(seed));
+}
+
+/// `N` bytes of entropy as lower-case hexadecimal digits, for run and replication ids.
+pub fn random_hex(digits: usize) -> String {
+    let mut out = String::with_capacity(digits);
+    while out.len() < digits {
+        out.push_str(&format!("{:016x}", seed() ^ random()));
+    }
+    out.truncate(digits);
+    out
+}

@@ -1,0 +1,437 @@
+//! From words to handlers: looks commands up, refuses what may not run, locks
+//! what they declared, runs them, and puts their replies in order.
+//!
+//! A batch goes through three passes, so that the memory that the commands need
+//! is on its way before any of them runs: names and digests, asking for the
+//! tables' lines; then the lines, asking for the entries; then the commands.
+
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+
+use super::args::{Args, KeyAt};
+use super::context::Ctx;
+use super::engine::{Engine, add};
+use super::room;
+use super::session::{Closing, Queued, ReplyMode, Session};
+use super::spec::{Scope, Spec, flag};
+use super::txn::Txn;
+use crate::base::{clock, hash};
+use crate::protocol::error::Error;
+use crate::protocol::output::Output;
+use crate::protocol::reply::Reply;
+use crate::store::entry::Blob;
+
+/// Commands after which the time is read again within a batch.
+const CLOCK_EVERY: usize = 32;
+
+/// A command that was cut out of the input and looked up.
+#[derive(Clone, Copy)]
+struct Command {
+    argv: (u32, u32),
+    keys: (u32, u32),
+    number: u32,
+    spec: Option<&'static Spec>,
+}
+
+/// Commands that came together. It is kept from batch to batch for its memory.
+#[derive(Default)]
+pub struct Batch<'a> {
+    /// The words of all commands, one after the other.
+    pub argv: Vec<&'a [u8]>,
+    commands: Vec<Command>,
+    keys: Vec<KeyAt>,
+}
+
+impl<'a> Batch<'a> {
+    /// Ends a command whose words were appended to `argv` from `first` on.
+    #[inline]
+    pub fn end_command(&mut self, first: usize) {
+        self.commands.push(Command {
+            argv: (first as u32, self.argv.len() as u32),
+            keys: (0, 0),
+            number: 0,
+            spec: None,
+        });
+    }
+
+    /// Number of commands.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether there is no command.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Forgets everything but the memory, which the next batch may use for
+    /// words of another life.
+    pub fn recycle<'b>(mut self) -> Batch<'b> {
+        self.argv.clear();
+        self.commands.clear();
+        self.keys.clear();
+        Batch {
+            // The standard library makes this the same allocation.
+            argv: self.argv.into_iter().map(|_| &[][..]).collect(),
+            commands: self.commands,
+            keys: self.keys,
+        }
+    }
+}
+
+/// Runs a batch, and appends the replies to `out`. `blobs` are large arguments
+/// in memory of their own: then the batch is one command.
+pub fn run_batch(
+    engine: &Engine,
+    session: &mut Session,
+    batch: &mut Batch<'_>,
+    blobs: &[Option<Blob>],
+    out: &mut Output,
+) {
+    prepare(engine, session, batch);
+    let worker = &engine.workers[session.client.worker];
+    let mut now_ms = clock::unix_ms();
+    session.client.active_ms.store(now_ms, Ordering::Relaxed);
+    let mut run = 0;
+    for (i, command) in batch.commands.iter().enumerate() {
+        if i > 0 && i.is_multiple_of(CLOCK_EVERY) {
+            now_ms = clock::unix_ms();
+        }
+        let call = Call {
+            argv: &batch.argv[command.argv.0 as usize..command.argv.1 as usize],
+            keys: &batch.keys[command.keys.0 as usize..command.keys.1 as usize],
+            blobs,
+            spec: command.spec,
+            number: command.number as usize,
+        };
+        if session.reply_mode == ReplyMode::On {
+            run_one(engine, session, &call, out, now_ms);
+        } else {
+            run_unanswered(engine, session, &call, out, now_ms);
+        }
+        run += 1;
+        if !command.spec.is_some_and(|s| s.has(flag::FAST)) {
+            now_ms = clock::unix_ms();
+        }
+        if session.closing != Closing::No {
+            break;
+        }
+    }
+    add(&worker.commands, run);
+    add(&worker.batches, 1);
+    add(&session.client.commands, run);
+}
+
+/// The first two passes.
+fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
+    let prefetch = batch.commands.len() > 1;
+    for command in &mut batch.commands {
+        let argv = &batch.argv[command.argv.0 as usize..command.argv.1 as usize];
+        let Some((number, spec)) = engine.commands.find(argv[0]) else {
+            continue;
+        };
+        command.number = number as u32;
+        command.spec = Some(spec);
+        let first = batch.keys.len();
+        if find_keys(spec, argv, &mut batch.keys) {
+            command.keys = (first as u32, batch.keys.len() as u32);
+        } else {
+            batch.keys.truncate(first);
+        }
+        if prefetch || batch.keys.len() > 1 {
+            for key in &batch.keys[first..] {
+                engine.keyspace.prefetch_line(session.db, key.digest);
+            }
+        }
+    }
+    if prefetch || batch.keys.len() > 1 {
+        for key in &batch.keys {
+            engine.keyspace.prefetch_entry(session.db, key.digest);
+        }
+    }
+}
+
+/// Appends the keys among a command's words; false where they do not fit its
+/// key specs, which its handler will say in its own way.
+#[inline]
+fn find_keys(spec: &Spec, argv: &[&[u8]], keys: &mut Vec<KeyAt>) -> bool {
+    let spec = match spec.subcommands {
+        [] => spec,
+        _ => match subcommand(spec, argv) {
+            Some((_, sub)) => sub,
+            None => return true,
+        },
+    };
+    if spec.keys.is_empty() || !spec.takes(argv.len()) {
+        return true;
+    }
+    let visit = |arg: usize, _| {
+        keys.push(KeyAt {
+            arg: arg as u32,
+            digest: hash::digest(argv[arg]),
+        });
+    };
+    spec.each_key(argv, visit).is_ok()
+}
+
+/// The subcommand that the second word names, and its place.
+pub fn subcommand(spec: &Spec, argv: &[&[u8]]) -> Option<(usize, &'static Spec)> {
+    let name = argv.get(1)?;
+    spec.subcommands
+        .iter()
+        .enumerate()
+        .find(|(_, s)| s.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+struct Call<'a> {
+    argv: &'a [&'a [u8]],
+    keys: &'a [KeyAt],
+    blobs: &'a [Option<Blob>],
+    spec: Option<&'static Spec>,
+    number: usize,
+}
+
+/// CLIENT REPLY OFF or SKIP: the command runs, and its reply is taken back.
+#[cold]
+fn run_unanswered(
+    engine: &Engine,
+    session: &mut Session,
+    call: &Call<'_>,
+    out: &mut Output,
+    now_ms: u64,
+) {
+    let mark = out.mark();
+    let before = session.reply_mode;
+    if before == ReplyMode::SkipNext {
+        session.reply_mode = ReplyMode::Skip;
+    }
+    run_one(engine, session, call, out, now_ms);
+    // CLIENT REPLY ON is answered itself.
+    if session.reply_mode != ReplyMode::On {
+        out.rewind(mark);
+    }
+    if session.reply_mode == ReplyMode::Skip {
+        session.reply_mode = ReplyMode::On;
+    }
+}
+
+/// Runs one command, or says why not.
+#[inline]
+fn run_one(
+    engine: &Engine,
+    session: &mut Session,
+    call: &Call<'_>,
+    out: &mut Output,
+    now_ms: u64,
+) {
+    match admit(engine, session, call, now_ms) {
+        Ok(Some((spec, skip))) => {
+            if session.multi.is_some() && !spec.has(flag::NOT_QUEUED) {
+                queue(session, call, spec);
+                Reply::new(out, session.resp3).simple("QUEUED");
+                return;
+            }
+            let txn = transaction(engine, session, call, spec, now_ms);
+            let mut txn = match txn {
+                Some(txn) => txn,
+                None => Txn::one_by_one(&engine.keyspace, &engine.effects, session.db, now_ms),
+            };
+            txn.touch = !session.no_touch || spec.name == "touch";
+            call_handler(engine, session, &mut txn, call, (spec, skip), out);
+            txn.commit();
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let worker = session.client.worker;
+            if call.spec.is_some() {
+                add(&engine.workers[worker].calls[call.number].rejected, 1);
+            }
+            engine.count_error(worker, error.code());
+            let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
+            let error = match session.multi.as_mut() {
+                Some(_) if is_exec => {
+                    super::multi::discard(engine, session);
+                    let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
+                    let said = error.as_bytes();
+                    text.extend_from_slice(said.strip_prefix(b"ERR ").unwrap_or(said));
+                    Error::new(text)
+                }
+                Some(multi) => {
+                    multi.failed = true;
+                    error
+                }
+                None => error,
+            };
+            Reply::new(out, session.resp3).error(&error);
+        }
+    }
+}
+
+/// The command to run and how many words name it; `None` for an empty line.
+#[inline]
+fn admit(
+    engine: &Engine,
+    session: &mut Session,
+    call: &Call<'_>,
+    now_ms: u64,
+) -> Result<Option<(&'static Spec, usize)>, Error> {
+    let argv = call.argv;
+    let Some(mut spec) = call.spec else {
+        return Err(Error::unknown_command(argv));
+    };
+    let mut skip = 1;
+    if !spec.subcommands.is_empty() && argv.len() > 1 {
+        match subcommand(spec, argv) {
+            Some((at, sub)) => {
+                let last = (call.number + 1) as u32 | (at as u32 + 1) << 16;
+                session.client.last_command.store(last, Ordering::Relaxed);
+                if !sub.takes(argv.len()) {
+                    return Err(Error::arity(&format!("{}|{}", spec.name, sub.name)));
+                }
+                (spec, skip) = (sub, 2);
+            }
+            None => return Err(Error::unknown_subcommand(spec.name, argv[1])),
+        }
+    } else {
+        let last = (call.number + 1) as u32;
+        session.client.last_command.store(last, Ordering::Relaxed);
+        if !spec.takes(argv.len()) {
+            return Err(Error::arity(spec.name));
+        }
+    }
+    if !session.authenticated && !spec.has(flag::NO_AUTH) {
+        return Err(Error::NO_AUTH);
+    }
+    if !room::make(engine, now_ms) {
+        // Queueing takes memory too; leaving a transaction does not.
+        let queues = session.multi.is_some() && !spec.has(flag::NOT_QUEUED);
+        let writes = match (spec.scope, &session.multi) {
+            (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::DENYOOM)),
+            _ => spec.has(flag::DENYOOM),
+        };
+        if queues || writes {
+            engine.counters.oom_refusals.fetch_add(1, Ordering::Relaxed);
+            return Err(Error::OOM);
+        }
+    }
+    if session.multi.is_some() && spec.has(flag::NO_MULTI) {
+        return Err(Error::NOT_IN_MULTI);
+    }
+    Ok(Some((spec, skip)))
+}
+
+fn queue(session: &mut Session, call: &Call<'_>, spec: &'static Spec) {
+    let argv: Vec<Vec<u8>> = call.argv.iter().map(|a| a.to_vec()).collect();
+    if let Some(multi) = session.multi.as_mut() {
+        multi.bytes += argv.iter().map(|a| a.len() + size_of::<Vec<u8>>()).sum::<usize>();
+        multi.queued.push(Queued {
+            spec,
+            number: call.number,
+            argv,
+        });
+    }
+}
+
+/// Locks what a command declared; `None` where it goes through the shards one
+/// by one.
+#[inline]
+fn transaction<'t>(
+    engine: &'t Engine,
+    session: &Session,
+    call: &Call<'_>,
+    spec: &Spec,
+    now_ms: u64,
+) -> Option<Txn<'t>> {
+    let keyspace = &engine.keyspace;
+    let locked = match (spec.scope, call.keys) {
+        (Scope::Keys, []) => crate::store::keyspace::Locked::None,
+        (Scope::Keys, [key]) => {
+            let shard = keyspace.shard_of(key.digest);
+            crate::store::keyspace::Locked::One(shard, keyspace.lock(shard))
+        }
+        (Scope::Keys, keys) => {
+            let mut shards: SmallVec<[usize; 16]> =
+                keys.iter().map(|k| keyspace.shard_of(k.digest)).collect();
+            keyspace.lock_some(&mut shards)
+        }
+        (Scope::Each, _) => return None,
+        (Scope::All, _) => keyspace.lock_all(),
+        (Scope::Queued, _) => super::multi::lock_queued(engine, session),
+    };
+    Some(Txn::new(
+        keyspace,
+        &engine.effects,
+        locked,
+        session.db,
+        now_ms,
+    ))
+}
+
+/// Runs a handler within a transaction.
+#[inline]
+fn call_handler<'t>(
+    engine: &'t Engine,
+    session: &mut Session,
+    txn: &mut Txn<'t>,
+    call: &Call<'_>,
+    (spec, skip): (&'static Spec, usize),
+    out: &mut Output,
+) {
+    let worker = session.client.worker;
+    let calls = &engine.workers[worker].calls[call.number];
+    add(&calls.calls, 1);
+    let mark = out.mark();
+    let resp3 = session.resp3;
+    let mut ctx = Ctx {
+        engine,
+        session,
+        txn,
+        args: Args::new(call.argv, call.blobs, call.keys, skip),
+        reply: Reply::new(out, resp3),
+        spec,
+    };
+    let result = (spec.handler)(&mut ctx);
+    txn.end_command(call.argv);
+    if let Err(error) = result {
+        add(&calls.failed, 1);
+        engine.count_error(worker, error.code());
+        out.rewind(mark);
+        Reply::new(out, resp3).error(&error);
+    }
+}
+
+/// Runs a command that waited for EXEC, within EXEC's transaction.
+pub(super) fn run_queued<'t>(
+    engine: &'t Engine,
+    session: &mut Session,
+    txn: &mut Txn<'t>,
+    queued: &Queued,
+    out: &mut Output,
+) {
+    let argv: Vec<&[u8]> = queued.argv.iter().map(Vec::as_slice).collect();
+    let mut keys = Vec::new();
+    let top = engine.commands.all()[queued.number];
+    if !find_keys(top, &argv, &mut keys) {
+        keys.clear();
+    }
+    let call = Call {
+        argv: &argv,
+        keys: &keys,
+        blobs: &[],
+        spec: Some(top),
+        number: queued.number,
+    };
+    let skip = if top.subcommands.is_empty() || argv.len() < 2 { 1 } else { 2 };
+    txn.db = session.db;
+    call_handler(engine, session, txn, &call, (queued.spec, skip), out);
+}
+
+/// The keys of a queued command.
+pub(super) fn keys_of(engine: &Engine, queued: &Queued, keys: &mut Vec<KeyAt>) {
+    let argv: SmallVec<[&[u8]; 16]> = queued.argv.iter().map(Vec::as_slice).collect();
+    let first = keys.len();
+    if !find_keys(engine.commands.all()[queued.number], &argv, keys) {
+        keys.truncate(first);
+    }
+}

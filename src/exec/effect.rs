@@ -1,0 +1,107 @@
+//! Effects: how the rest of the server hears of a change.
+//!
+//! Every change that a command makes leaves through [`super::txn::Txn`] as part
+//! of one effect: the keys and what happened to them, in order, and the command
+//! that would do the same again (relative times made absolute, random choices
+//! made definite). It is delivered under the locks of the shards that it is
+//! about, so that effects on the same keys arrive in the order in which they
+//! happened. A transaction's effects are one.
+//!
+//! With nobody attached, nothing is gathered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+
+/// What happened to a key: its class, as `notify-keyspace-events` names it, and
+/// its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// A letter of `notify-keyspace-events`.
+    pub class: char,
+    /// The event's name.
+    pub name: &'static str,
+}
+
+impl Event {
+    /// An event about keys of any type.
+    pub const fn generic(name: &'static str) -> Event {
+        Event { class: 'g', name }
+    }
+
+    /// An event about strings.
+    pub const fn string(name: &'static str) -> Event {
+        Event { class: '$', name }
+    }
+
+    /// The key was removed by command.
+    pub const DEL: Event = Event::generic("del");
+    /// The key got a deadline.
+    pub const EXPIRE: Event = Event::generic("expire");
+    /// The key lost its deadline.
+    pub const PERSIST: Event = Event::generic("persist");
+    /// The key's deadline passed, and it was removed.
+    pub const EXPIRED: Event = Event { class: 'x', name: "expired" };
+    /// The key was removed to make room.
+    pub const EVICTED: Event = Event { class: 'e', name: "evicted" };
+    /// The key was not there before.
+    pub const NEW: Event = Event { class: 'n', name: "new" };
+    /// A read did not find the key.
+    pub const MISS: Event = Event { class: 'm', name: "keymiss" };
+}
+
+/// What happened to one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// The database.
+    pub db: u32,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// See the head of this file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Effect {
+    /// What happened, in order.
+    pub changes: Vec<Change>,
+    /// The commands that do the same again, each with its database.
+    pub commands: Vec<(u32, Vec<Vec<u8>>)>,
+}
+
+/// Whoever must hear of changes. Called under the locks of the shards concerned:
+/// it must not lock shards itself, and must be quick.
+pub trait Consumer: Send + Sync {
+    /// Takes notice.
+    fn observe(&self, effect: &Effect);
+}
+
+/// The consumers.
+#[derive(Default)]
+pub struct Effects {
+    any: AtomicBool,
+    consumers: RwLock<Vec<Arc<dyn Consumer>>>,
+}
+
+impl Effects {
+    /// Adds a consumer.
+    pub fn attach(&self, consumer: Arc<dyn Consumer>) {
+        self.consumers.write().push(consumer);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Whether anybody wants to hear.
+    #[inline]
+    pub fn wanted(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Tells everybody.
+    pub fn deliver(&self, effect: &Effect) {
+        for consumer in self.consumers.read().iter() {
+            consumer.observe(effect);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The server, as a command sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::effect::Effects;
+use super::session::Clients;
+use super::spec::CommandTable;
+use crate::base::clock;
+use crate::config::Settings;
+use crate::store::keyspace::Keyspace;
+use crate::store::table::Table;
+
+/// One instance for the process, shared by every worker.
+pub struct Engine {
+    /// The data.
+    pub keyspace: Keyspace,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The commands.
+    pub commands: CommandTable,
+    /// The connections.
+    pub clients: Clients,
+    /// Who hears of changes.
+    pub effects: Effects,
+    /// Counters, one set for each worker.
+    pub workers: Box<[Worker]>,
+    /// Counters that are rarely touched.
+    pub counters: Counters,
+    /// How many errors of each code were answered.
+    pub errors: Mutex<BTreeMap<Vec<u8>, u64>>,
+    /// Ends the process in good order.
+    pub shutdown: Shutdown,
+    /// Whether keys are removed when their time is over, without being asked for
+    /// (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expiry: AtomicBool,
+    /// 40 hexadecimal digits, drawn at start.
+    pub run_id: String,
+    /// When the process started, in Unix milliseconds.
+    pub started_ms: u64,
+}
+
+/// What one worker counts. Only the worker writes: no read-modify-write is atomic.
+#[repr(align(128))]
+pub struct Worker {
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bytes read.
+    pub net_in: AtomicU64,
+    /// Bytes written.
+    pub net_out: AtomicU64,
+    /// Batches: reads that brought at least one command.
+    pub batches: AtomicU64,
+    /// Errors answered.
+    pub errors: AtomicU64,
+    /// Connections served now; written by the acceptor too.
+    pub connections: AtomicU64,
+    /// Calls of each command, by its number.
+    pub calls: Box<[Calls]>,
+}
+
+/// What is counted of one command.
+#[derive(Default)]
+pub struct Calls {
+    /// It ran.
+    pub calls: AtomicU64,
+    /// It was refused before it ran.
+    pub rejected: AtomicU64,
+    /// It answered an error.
+    pub failed: AtomicU64,
+}
+
+/// Adds to a counter that only this thread writes.
+#[inline]
+pub fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+}
+
+/// Counters that are rarely touched.
+#[derive(Default)]
+pub struct Counters {
+    /// Connections ever taken.
+    pub connections: AtomicU64,
+    /// Connections refused because of `maxclients`.
+    pub rejected_connections: AtomicU64,
+    /// Clients dropped because their replies piled up.
+    pub output_limit_drops: AtomicU64,
+    /// Clients dropped because their query was too large.
+    pub query_limit_drops: AtomicU64,
+    /// Commands refused because memory was full.
+    pub oom_refusals: AtomicU64,
+    /// Subtracted from counters that CONFIG RESETSTAT resets.
+    pub expire_sweeps: AtomicU64,
+}
+
+/// A wish to end the process.
+#[derive(Default)]
+pub struct Shutdown {
+    wanted: AtomicBool,
+    notify: Notify,
+}
+
+impl Shutdown {
+    /// Asks for the end.
+    pub fn request(&self) {
+        self.wanted.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+        self.notify.notify_one();
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_requested(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Waits for that.
+    pub async fn requested(&self) {
+        while !self.is_requested() {
+            self.notify.notified().await;
+        }
+    }
+}
+
+impl Engine {
+    /// A server without data, for `workers` workers.
+    pub fn new(settings: Arc<Settings>, commands: CommandTable, workers: usize) -> Engine {
+        let numbers = commands.all().len();
+        Engine {
+            keyspace: Keyspace::new((workers * 16).max(16)),
+            settings,
+            clients: Clients::default(),
+            effects: Effects::default(),
+            workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
+            counters: Counters::default(),
+            errors: Mutex::default(),
+            shutdown: Shutdown::default(),
+            active_expiry: AtomicBool::new(true),
+            run_id: clock::random_hex(40),
+            started_ms: clock::unix_ms(),
+            commands,
+        }
+    }
+
+    /// Sums a counter over the workers.
+    pub fn total(&self, counter: impl Fn(&Worker) -> &AtomicU64) -> u64 {
+        self.workers
+            .iter()
+            .map(|w| counter(w).load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Frees what was in these tables: here, or, `later`, on a thread of its own,
+    /// so that nobody waits for it.
+    pub fn reclaim(&self, tables: Vec<Box<Table>>, later: bool) {
+        let free = move || {
+            drop(tables);
+            crate::store::slab::purge();
+        };
+        if later {
+            // Without a thread to be had, it is done at once.
+            let held = Arc::new(Mutex::new(Some(free)));
+            let there = held.clone();
+            let run = move || {
+                if let Some(free) = there.lock().take() {
+                    free();
+                }
+            };
+            if std::thread::Builder::new()
+                .name("reclaim".into())
+                .spawn(run)
+                .is_ok()
+            {
+                return;
+            }
+            if let Some(free) = held.lock().take() {
+                free();
+            }
+        } else {
+            free();
+        }
+    }
+
+    /// Notes that an error was answered.
+    #[cold]
+    pub fn count_error(&self, worker: usize, code: &[u8]) {
+        add(&self.workers[worker].errors, 1);
+        let mut errors = self.errors.lock();
+        if let Some(n) = errors.get_mut(code) {
+            *n += 1;
+        } else if errors.len() < 128 {
+            // Codes that applications make up must not grow this without bound.
+            errors.insert(code.to_vec(), 1);
+        }
+    }
+}
+
+impl Worker {
+    fn new(commands: usize) -> Worker {
+        Worker {
+            commands: AtomicU64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            calls: (0..commands).map(|_| Calls::default()).collect(),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Execution: what a command is, what it may touch, and how it is run.
+//!
+//! **Invariant:** a handler sees only the keys that its spec declares, through
+//! [`txn::Txn`]; every change leaves there as part of one effect. This layer
+//! knows no command by name but those of a transaction's own life.
+
+pub mod args;
+pub mod context;
+pub mod dispatch;
+pub mod effect;
+pub mod engine;
+pub mod multi;
+pub mod room;
+pub mod session;
+pub mod spec;
+pub mod txn;

@@ -1,0 +1,296 @@
+//! A client: what its connection alone knows of it, and what others may see.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+use super::spec::Spec;
+use crate::base::clock;
+use crate::store::shard::WatchFlag;
+
+/// What a connection is to do when its replies are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Closing {
+    /// Go on.
+    #[default]
+    No,
+    /// Write what is there, then close.
+    AfterReply,
+    /// Close without another word.
+    Now,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    /// Every command is answered.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The running command asked that the next one is not.
+    SkipNext,
+    /// This one is not.
+    Skip,
+}
+
+/// A command that waits for EXEC.
+pub struct Queued {
+    /// The command.
+    pub spec: &'static Spec,
+    /// Its number in the table.
+    pub number: usize,
+    /// Its words.
+    pub argv: Vec<Vec<u8>>,
+}
+
+/// Between MULTI and EXEC.
+#[derive(Default)]
+pub struct Multi {
+    /// What waits.
+    pub queued: Vec<Queued>,
+    /// A command could not be queued: EXEC will refuse.
+    pub failed: bool,
+    /// Bytes of all words.
+    pub bytes: usize,
+}
+
+/// What the connection alone knows; see [`Client`] for the rest.
+pub struct Session {
+    /// What others may see.
+    pub client: Arc<Client>,
+    /// The selected database.
+    pub db: u32,
+    /// Speaks RESP3.
+    pub resp3: bool,
+    /// Has said who it is, or need not.
+    pub authenticated: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// Between MULTI and EXEC.
+    pub multi: Option<Box<Multi>>,
+    /// Watched keys, with their databases.
+    pub watching: Vec<(u32, Vec<u8>)>,
+    /// Set when one of them changes.
+    pub watch_flag: WatchFlag,
+    /// Whether and when to close.
+    pub closing: Closing,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+}
+
+impl Session {
+    /// The session of a client that has just come.
+    pub fn new(client: Arc<Client>, authenticated: bool) -> Session {
+        Session {
+            client,
+            db: 0,
+            resp3: false,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            multi: None,
+            watching: Vec::new(),
+            watch_flag: Arc::new(AtomicBool::new(false)),
+            closing: Closing::No,
+            no_touch: false,
+        }
+    }
+
+    /// Whether a watched key has changed.
+    pub fn is_watch_broken(&self) -> bool {
+        self.watch_flag.load(Ordering::Relaxed)
+    }
+}
+
+/// Texts that a client chose for itself.
+#[derive(Clone, Default)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_version: Vec<u8>,
+    /// The user it authenticated as.
+    pub user: Vec<u8>,
+}
+
+/// What any connection may see of a client. Figures are written by its own
+/// connection after each batch, and read by anybody.
+pub struct Client {
+    /// Rising from 1.
+    pub id: u64,
+    /// Where it comes from: `ip:port`, or the socket's path and `:0`.
+    pub addr: String,
+    /// Where it came to.
+    pub local_addr: String,
+    /// Comes by a unix socket.
+    pub is_unix: bool,
+    /// The socket's descriptor.
+    pub fd: i32,
+    /// The worker that serves it.
+    pub worker: usize,
+    /// When it came, in Unix milliseconds.
+    pub since_ms: u64,
+    /// When it last sent something, in Unix milliseconds.
+    pub active_ms: AtomicU64,
+    /// The selected database.
+    pub db: AtomicU32,
+    /// Commands that wait for EXEC; -1 outside MULTI.
+    pub multi: AtomicI64,
+    /// Watched keys.
+    pub watching: AtomicU32,
+    /// 2 or 3.
+    pub protocol: AtomicU8,
+    /// Number of the last command in the table, +1; 0 for none. The upper half
+    /// is its subcommand's place, likewise.
+    pub last_command: AtomicU32,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Bytes that came and are not run yet.
+    pub query_bytes: AtomicU64,
+    /// Bytes held for what comes.
+    pub query_held: AtomicU64,
+    /// Bytes of commands that wait for EXEC.
+    pub multi_bytes: AtomicU64,
+    /// Bytes of replies not written yet.
+    pub output_bytes: AtomicU64,
+    /// Bytes of memory that they hold.
+    pub output_held: AtomicU64,
+    /// All bytes that came.
+    pub net_in: AtomicU64,
+    /// All bytes that went.
+    pub net_out: AtomicU64,
+    /// All commands that ran.
+    pub commands: AtomicU64,
+    /// What it calls itself.
+    pub names: Mutex<Names>,
+    killed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// What is known of a client when it comes.
+pub struct Arrival {
+    /// See [`Client::addr`].
+    pub addr: String,
+    /// See [`Client::local_addr`].
+    pub local_addr: String,
+    /// See [`Client::is_unix`].
+    pub is_unix: bool,
+    /// See [`Client::fd`].
+    pub fd: i32,
+    /// See [`Client::worker`].
+    pub worker: usize,
+}
+
+impl Client {
+    fn new(id: u64, from: Arrival) -> Client {
+        let now = clock::unix_ms();
+        Client {
+            id,
+            addr: from.addr,
+            local_addr: from.local_addr,
+            is_unix: from.is_unix,
+            fd: from.fd,
+            worker: from.worker,
+            since_ms: now,
+            active_ms: AtomicU64::new(now),
+            db: AtomicU32::new(0),
+            multi: AtomicI64::new(-1),
+            watching: AtomicU32::new(0),
+            protocol: AtomicU8::new(2),
+            last_command: AtomicU32::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            query_bytes: AtomicU64::new(0),
+            query_held: AtomicU64::new(0),
+            multi_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            output_held: AtomicU64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            names: Mutex::new(Names {
+                user: b"default".to_vec(),
+                ..Names::default()
+            }),
+            killed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
+    }
+
+    /// Has the connection closed as soon as its task runs.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        if let Some(waker) = self.waker.lock().take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether somebody wants the connection closed.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// The connection's task waits: this wakes it. To be called before looking
+    /// at [`Client::is_killed`] for the last time.
+    pub fn set_waker(&self, waker: &Waker) {
+        let mut held = self.waker.lock();
+        match &*held {
+            Some(w) if w.will_wake(waker) => {}
+            _ => *held = Some(waker.clone()),
+        }
+    }
+
+    /// Bytes of memory that the client costs.
+    pub fn memory_bytes(&self) -> u64 {
+        size_of::<Client>() as u64
+            + size_of::<Session>() as u64
+            + self.query_held.load(Ordering::Relaxed)
+            + self.multi_bytes.load(Ordering::Relaxed)
+            + self.output_held.load(Ordering::Relaxed)
+    }
+}
+
+/// All clients, by id.
+#[derive(Default)]
+pub struct Clients {
+    next_id: AtomicU64,
+    all: Mutex<BTreeMap<u64, Arc<Client>>>,
+}
+
+impl Clients {
+    /// Takes a client in.
+    pub fn add(&self, from: Arrival) -> Arc<Client> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = Arc::new(Client::new(id, from));
+        self.all.lock().insert(id, client.clone());
+        client
+    }
+
+    /// Lets a client go.
+    pub fn remove(&self, id: u64) {
+        self.all.lock().remove(&id);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, by rising id.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.all.lock().values().cloned().collect()
+    }
+}

@@ -1,0 +1,723 @@
+//! What a command is: one row, from which routing, locking, prefetch, ACL,
+//! COMMAND and its documentation are derived.
+//!
+//! Rows are written with the builder below, beside their handlers:
+//!
+//! ```ignore
+//! Spec::new("get", 2, get).flags(READONLY | FAST).keys(&[key(1, RO | ACCESS)])
+//!     .doc(Group::String, "1.0.0", "O(1)", "Returns the string value of a key.")
+//!     .args(&[Arg::key("key")])
+//! ```
+
+use super::context::Ctx;
+use crate::protocol::error::Error;
+
+/// Runs a command: reads `ctx.args`, changes `ctx.txn`, writes `ctx.reply`. On
+/// an error what it has written is taken back and the error is the reply.
+pub type Handler = fn(&mut Ctx<'_, '_>) -> Result<(), Error>;
+
+/// Flags of a command, under the names that COMMAND shows.
+pub mod flag {
+    /// Changes the data set.
+    pub const WRITE: u32 = 1;
+    /// Only reads.
+    pub const READONLY: u32 = 1 << 1;
+    /// Refused when memory is full and cannot be freed.
+    pub const DENYOOM: u32 = 1 << 2;
+    /// For administrators.
+    pub const ADMIN: u32 = 1 << 3;
+    /// About pub/sub.
+    pub const PUBSUB: u32 = 1 << 4;
+    /// Not for scripts.
+    pub const NOSCRIPT: u32 = 1 << 5;
+    /// May block the client.
+    pub const BLOCKING: u32 = 1 << 6;
+    /// Allowed while loading.
+    pub const LOADING: u32 = 1 << 7;
+    /// Allowed on a replica whose data may be old.
+    pub const STALE: u32 = 1 << 8;
+    /// Not shown to MONITOR.
+    pub const SKIP_MONITOR: u32 = 1 << 9;
+    /// Not kept in the slow log.
+    pub const SKIP_SLOWLOG: u32 = 1 << 10;
+    /// Takes constant or logarithmic time.
+    pub const FAST: u32 = 1 << 11;
+    /// Allowed before AUTH.
+    pub const NO_AUTH: u32 = 1 << 12;
+    /// Not in a transaction.
+    pub const NO_MULTI: u32 = 1 << 13;
+    /// Keys depend on the arguments in ways that the key specs do not tell.
+    pub const MOVABLE_KEYS: u32 = 1 << 14;
+    /// Runs even within MULTI, instead of being queued.
+    pub const NOT_QUEUED: u32 = 1 << 15;
+    /// May be run on a client's behalf while others may not write.
+    pub const MAY_REPLICATE: u32 = 1 << 16;
+    /// Allowed while a script runs too long.
+    pub const ALLOW_BUSY: u32 = 1 << 17;
+    /// Not for asynchronous loading.
+    pub const NO_ASYNC_LOADING: u32 = 1 << 18;
+    /// Accesses every database.
+    pub const ALL_DBS: u32 = 1 << 19;
+
+    /// The names, in the order in which COMMAND lists them.
+    pub const NAMES: &[(u32, &str)] = &[
+        (WRITE, "write"),
+        (READONLY, "readonly"),
+        (DENYOOM, "denyoom"),
+        (ADMIN, "admin"),
+        (PUBSUB, "pubsub"),
+        (NOSCRIPT, "noscript"),
+        (BLOCKING, "blocking"),
+        (LOADING, "loading"),
+        (STALE, "stale"),
+        (SKIP_MONITOR, "skip_monitor"),
+        (SKIP_SLOWLOG, "skip_slowlog"),
+        (FAST, "fast"),
+        (NO_AUTH, "no_auth"),
+        (MAY_REPLICATE, "may_replicate"),
+        (NO_MULTI, "no_multi"),
+        (MOVABLE_KEYS, "movablekeys"),
+        (ALLOW_BUSY, "allow_busy"),
+        (NO_ASYNC_LOADING, "no_async_loading"),
+        (ALL_DBS, "all_dbs"),
+    ];
+}
+
+/// Categories of commands, as ACL rules name them.
+pub mod category {
+    /// The names, bit by bit.
+    pub const NAMES: &[&str] = &[
+        "keyspace",
+        "read",
+        "write",
+        "set",
+        "sortedset",
+        "list",
+        "hash",
+        "string",
+        "bitmap",
+        "hyperloglog",
+        "geo",
+        "stream",
+        "pubsub",
+        "admin",
+        "fast",
+        "slow",
+        "blocking",
+        "dangerous",
+        "connection",
+        "transaction",
+        "scripting",
+    ];
+    /// About keys of any type.
+    pub const KEYSPACE: u32 = 1;
+    /// Reads keys.
+    pub const READ: u32 = 1 << 1;
+    /// Writes keys.
+    pub const WRITE: u32 = 1 << 2;
+    /// About strings.
+    pub const STRING: u32 = 1 << 7;
+    /// About pub/sub.
+    pub const PUBSUB: u32 = 1 << 12;
+    /// For administrators.
+    pub const ADMIN: u32 = 1 << 13;
+    /// Takes constant or logarithmic time.
+    pub const FAST: u32 = 1 << 14;
+    /// Takes longer.
+    pub const SLOW: u32 = 1 << 15;
+    /// May block.
+    pub const BLOCKING: u32 = 1 << 16;
+    /// Can harm others.
+    pub const DANGEROUS: u32 = 1 << 17;
+    /// About the connection.
+    pub const CONNECTION: u32 = 1 << 18;
+    /// About transactions.
+    pub const TRANSACTION: u32 = 1 << 19;
+}
+
+/// Which shards a command must hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Those of the keys that it declares.
+    Keys,
+    /// One after the other, as it asks for them.
+    Each,
+    /// The whole keyspace.
+    All,
+    /// Those of the commands that wait for EXEC.
+    Queued,
+}
+
+/// How a key is used.
+pub mod key_flag {
+    /// Read only.
+    pub const RO: u16 = 1;
+    /// Read and written.
+    pub const RW: u16 = 1 << 1;
+    /// Overwritten.
+    pub const OW: u16 = 1 << 2;
+    /// Removed.
+    pub const RM: u16 = 1 << 3;
+    /// The value is given to the client.
+    pub const ACCESS: u16 = 1 << 4;
+    /// The value is updated.
+    pub const UPDATE: u16 = 1 << 5;
+    /// Data is added.
+    pub const INSERT: u16 = 1 << 6;
+    /// Data is removed.
+    pub const DELETE: u16 = 1 << 7;
+    /// Not a key, though hashed like one.
+    pub const NOT_KEY: u16 = 1 << 8;
+    /// The spec may miss some.
+    pub const INCOMPLETE: u16 = 1 << 9;
+    /// The flags depend on the arguments.
+    pub const VARIABLE_FLAGS: u16 = 1 << 10;
+    /// The names, in the order in which COMMAND lists them.
+    pub const NAMES: &[(u16, &str)] = &[
+        (OW, "OW"),
+        (RO, "RO"),
+        (RW, "RW"),
+        (RM, "RM"),
+        (ACCESS, "access"),
+        (UPDATE, "update"),
+        (INSERT, "insert"),
+        (DELETE, "delete"),
+        (NOT_KEY, "not_key"),
+        (INCOMPLETE, "incomplete"),
+        (VARIABLE_FLAGS, "variable_flags"),
+    ];
+}
+
+/// Where the first key is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begin {
+    /// At this argument; the command's name is 0.
+    Index(usize),
+    /// Behind this word, looked for from an argument on (from the end: negative).
+    Keyword(&'static str, isize),
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// Which arguments from the first key on are keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Find {
+    /// Up to `last` (counted from the first; negative: from the end), every `step`.
+    Range {
+        /// The last one.
+        last: isize,
+        /// The distance from one to the next.
+        step: usize,
+        /// With `last` -1: only the first half, third, … of the rest; 0 and 1: all.
+        limit: usize,
+    },
+    /// An argument says how many; all places are counted from `begin`.
+    Keynum {
+        /// Where the number is.
+        at: usize,
+        /// Where the first key is.
+        first: usize,
+        /// The distance from one to the next.
+        step: usize,
+    },
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// One row of a command's keys.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// From [`key_flag`].
+    pub flags: u16,
+    /// Where the first key is.
+    pub begin: Begin,
+    /// Which arguments from there on are keys.
+    pub find: Find,
+    /// A remark for COMMAND DOCS.
+    pub notes: &'static str,
+}
+
+/// A single key.
+pub const fn key(at: usize, flags: u16) -> KeySpec {
+    keys(at, 0, 1, flags)
+}
+
+/// Keys from `at` to `last` (counted from `at`; negative: from the end), every `step`.
+pub const fn keys(at: usize, last: isize, step: usize, flags: u16) -> KeySpec {
+    KeySpec {
+        flags,
+        begin: Begin::Index(at),
+        find: Find::Range {
+            last,
+            step,
+            limit: 0,
+        },
+        notes: "",
+    }
+}
+
+/// As many keys as the argument `at` says, from the next one on, every `step`.
+pub const fn numbered_keys(at: usize, step: usize, flags: u16) -> KeySpec {
+    KeySpec {
+        flags,
+        begin: Begin::Index(at),
+        find: Find::Keynum {
+            at: 0,
+            first: 1,
+            step,
+        },
+        notes: "",
+    }
+}
+
+/// What an argument is, for COMMAND DOCS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArgKind {
+    /// Text.
+    String,
+    /// A whole number.
+    Integer,
+    /// A floating-point number.
+    Double,
+    /// A key; the number is that of its key spec.
+    Key(usize),
+    /// A glob.
+    Pattern,
+    /// A time in Unix seconds or milliseconds.
+    UnixTime,
+    /// A word alone.
+    PureToken,
+    /// One of several.
+    OneOf,
+    /// Several together.
+    Block,
+}
+
+/// An argument, for COMMAND DOCS.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: ArgKind,
+    /// The word in front of it.
+    pub token: Option<&'static str>,
+    /// Since which version, where later than the command.
+    pub since: &'static str,
+    /// May be left out.
+    pub optional: bool,
+    /// May come several times.
+    pub multiple: bool,
+    /// Its word comes each time.
+    pub multiple_token: bool,
+    /// Of `OneOf` and `Block`.
+    pub args: &'static [Arg],
+}
+
+impl Arg {
+    /// An argument of a kind.
+    pub const fn new(name: &'static str, kind: ArgKind) -> Arg {
+        Arg {
+            name,
+            kind,
+            token: None,
+            since: "",
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            args: &[],
+        }
+    }
+
+    /// The key of the first key spec.
+    pub const fn key(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Key(0))
+    }
+
+    /// A word alone, whose name is the word in lower case.
+    pub const fn word(name: &'static str, token: &'static str) -> Arg {
+        Arg::new(name, ArgKind::PureToken).token(token)
+    }
+
+    /// One of several.
+    pub const fn one_of(name: &'static str, args: &'static [Arg]) -> Arg {
+        let mut arg = Arg::new(name, ArgKind::OneOf);
+        arg.args = args;
+        arg
+    }
+
+    /// Several together.
+    pub const fn block(name: &'static str, args: &'static [Arg]) -> Arg {
+        let mut arg = Arg::new(name, ArgKind::Block);
+        arg.args = args;
+        arg
+    }
+
+    /// With a word in front.
+    pub const fn token(mut self, token: &'static str) -> Arg {
+        self.token = Some(token);
+        self
+    }
+
+    /// Since a later version than the command.
+    pub const fn since(mut self, version: &'static str) -> Arg {
+        self.since = version;
+        self
+    }
+
+    /// May be left out.
+    pub const fn optional(mut self) -> Arg {
+        self.optional = true;
+        self
+    }
+
+    /// May come several times.
+    pub const fn multiple(mut self) -> Arg {
+        self.multiple = true;
+        self
+    }
+
+    /// Its word comes each time.
+    pub const fn multiple_token(mut self) -> Arg {
+        self.multiple_token = true;
+        self
+    }
+}
+
+/// What a command belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// Keys of any type.
+    Generic,
+    /// Strings.
+    String,
+    /// The connection.
+    Connection,
+    /// The server.
+    Server,
+    /// Transactions.
+    Transactions,
+}
+
+impl Group {
+    /// As COMMAND DOCS says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Transactions => "transactions",
+        }
+    }
+}
+
+/// What COMMAND DOCS tells of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Doc {
+    /// What it belongs to.
+    pub group: Group,
+    /// The version of Redis that had it first.
+    pub since: &'static str,
+    /// Its cost.
+    pub complexity: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// What changed: (version, change).
+    pub history: &'static [(&'static str, &'static str)],
+    /// Since when something else is better, and what.
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// Its arguments.
+    pub args: &'static [Arg],
+}
+
+/// See the head of this file.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// In lower case; of a subcommand, only its own.
+    pub name: &'static str,
+    /// Number of arguments, the name included; negative: at least so many.
+    pub arity: i16,
+    /// From [`flag`].
+    pub flags: u32,
+    /// From [`category`]; those that follow from the flags are added by [`Spec::categories`].
+    pub own_categories: u32,
+    /// Which arguments are keys.
+    pub keys: &'static [KeySpec],
+    /// Which shards it must hold.
+    pub scope: Scope,
+    /// Its subcommands.
+    pub subcommands: &'static [Spec],
+    /// For whoever routes commands over a cluster.
+    pub tips: &'static [&'static str],
+    /// What COMMAND DOCS tells.
+    pub doc: Doc,
+    /// What runs it.
+    pub handler: Handler,
+}
+
+impl Spec {
+    /// A row with nothing but the necessary.
+    pub const fn new(name: &'static str, arity: i16, handler: Handler) -> Spec {
+        Spec {
+            name,
+            arity,
+            flags: 0,
+            own_categories: 0,
+            keys: &[],
+            scope: Scope::Keys,
+            subcommands: &[],
+            tips: &[],
+            doc: Doc {
+                group: Group::Generic,
+                since: "",
+                complexity: "",
+                summary: "",
+                history: &[],
+                deprecated: None,
+                args: &[],
+            },
+            handler,
+        }
+    }
+
+    /// Its flags.
+    pub const fn flags(mut self, flags: u32) -> Spec {
+        self.flags = flags;
+        self
+    }
+
+    /// Its categories, beside those that follow from the flags.
+    pub const fn category(mut self, categories: u32) -> Spec {
+        self.own_categories = categories;
+        self
+    }
+
+    /// Its keys.
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Spec {
+        self.keys = keys;
+        self
+    }
+
+    /// Its scope, where that is not its keys.
+    pub const fn scope(mut self, scope: Scope) -> Spec {
+        self.scope = scope;
+        self
+    }
+
+    /// Its subcommands.
+    pub const fn subcommands(mut self, subcommands: &'static [Spec]) -> Spec {
+        self.subcommands = subcommands;
+        self
+    }
+
+    /// Its tips.
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Spec {
+        self.tips = tips;
+        self
+    }
+
+    /// Its documentation.
+    pub const fn doc(
+        mut self,
+        group: Group,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Spec {
+        self.doc.group = group;
+        self.doc.since = since;
+        self.doc.complexity = complexity;
+        self.doc.summary = summary;
+        self
+    }
+
+    /// What changed in which version.
+    pub const fn history(mut self, history: &'static [(&'static str, &'static str)]) -> Spec {
+        self.doc.history = history;
+        self
+    }
+
+    /// Since when something else is better, and what.
+    pub const fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Spec {
+        self.doc.deprecated = Some((since, replaced_by));
+        self
+    }
+
+    /// Its arguments.
+    pub const fn args(mut self, args: &'static [Arg]) -> Spec {
+        self.doc.args = args;
+        self
+    }
+
+    /// Whether a flag is set.
+    #[inline]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether so many arguments, the name included, will do.
+    #[inline]
+    pub const fn takes(&self, args: usize) -> bool {
+        match self.arity {
+            n if n >= 0 => args == n as usize,
+            n => args >= n.unsigned_abs() as usize,
+        }
+    }
+
+    /// All its categories.
+    pub const fn categories(&self) -> u32 {
+        let mut all = self.own_categories;
+        if self.has(flag::WRITE) {
+            all |= category::WRITE;
+        }
+        // Scripting's commands aside, what reads is in the category of readers.
+        if self.has(flag::READONLY) {
+            all |= category::READ;
+        }
+        if self.has(flag::ADMIN) {
+            all |= category::ADMIN | category::DANGEROUS;
+        }
+        if self.has(flag::PUBSUB) {
+            all |= category::PUBSUB;
+        }
+        if self.has(flag::FAST) {
+            all |= category::FAST;
+        }
+        if self.has(flag::BLOCKING) {
+            all |= category::BLOCKING;
+        }
+        if all & category::FAST == 0 {
+            all |= category::SLOW;
+        }
+        all
+    }
+
+    /// Shows the index of every argument that is a key, with its flags, to
+    /// `visit`; an error where the arguments do not fit the specs.
+    pub fn each_key(
+        &self,
+        argv: &[&[u8]],
+        mut visit: impl FnMut(usize, u16),
+    ) -> Result<(), KeyError> {
+        for spec in self.keys {
+            let Some(begin) = spec.first(argv) else {
+                continue;
+            };
+            match spec.find {
+                Find::Range { last, step, limit } => {
+                    let last = match last {
+                        n if n >= 0 => begin + n as usize,
+                        n if limit <= 1 => argv.len().saturating_sub(n.unsigned_abs()),
+                        n => {
+                            let rest = argv.len() - begin;
+                            begin + (rest / limit).saturating_sub(n.unsigned_abs())
+                        }
+                    };
+                    if last >= argv.len() {
+                        return Err(KeyError);
+                    }
+                    (begin..=last)
+                        .step_by(step)
+                        .for_each(|i| visit(i, spec.flags));
+                }
+                Find::Keynum { at, first, step } => {
+                    let text = argv.get(begin + at).ok_or(KeyError)?;
+                    let n = crate::base::num::parse_i64(text).ok_or(KeyError)?;
+                    let n = usize::try_from(n).map_err(|_| KeyError)?;
+                    let first = begin + first;
+                    let room = argv.len().saturating_sub(first).div_ceil(step);
+                    if n == 0 || n > room {
+                        return Err(KeyError);
+                    }
+                    (0..n).for_each(|i| visit(first + i * step, spec.flags));
+                }
+                Find::Unknown => return Err(KeyError),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The arguments do not fit the command's key specs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyError;
+
+impl KeySpec {
+    fn first(&self, argv: &[&[u8]]) -> Option<usize> {
+        match self.begin {
+            Begin::Index(i) => (i < argv.len()).then_some(i),
+            Begin::Keyword(word, from) => {
+                let is_word = |i: &usize| argv[*i].eq_ignore_ascii_case(word.as_bytes());
+                match usize::try_from(from) {
+                    Ok(from) => (from..argv.len()).find(is_word),
+                    Err(_) => {
+                        let last = argv.len().checked_sub(from.unsigned_abs())?;
+                        (1..=last).rev().find(is_word)
+                    }
+                }
+                .map(|i| i + 1)
+            }
+            Begin::Unknown => None,
+        }
+    }
+}
+
+/// Finds commands by name, in any case.
+pub struct CommandTable {
+    specs: Vec<&'static Spec>,
+    /// Open addressing by the name's digest; indices into `specs`.
+    slots: Vec<Option<u16>>,
+}
+
+impl CommandTable {
+    /// A table of these families.
+    pub fn new(families: &[&'static [Spec]]) -> CommandTable {
+        let specs: Vec<&'static Spec> = families.iter().flat_map(|f| f.iter()).collect();
+        let size = (specs.len() * 4).next_power_of_two();
+        let mut table = CommandTable {
+            slots: vec![None; size],
+            specs,
+        };
+        for (i, spec) in table.specs.iter().enumerate() {
+            let mut at = name_hash(spec.name.as_bytes()) as usize & (size - 1);
+            while table.slots[at].is_some() {
+                at = (at + 1) & (size - 1);
+            }
+            table.slots[at] = Some(i as u16);
+        }
+        table
+    }
+
+    /// A command of this name, and its number.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<(usize, &'static Spec)> {
+        let mask = self.slots.len() - 1;
+        let mut at = name_hash(name) as usize & mask;
+        while let Some(i) = self.slots[at] {
+            let spec = self.specs[usize::from(i)];
+            if spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some((i.into(), spec));
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// All commands, in the order of their families.
+    pub fn all(&self) -> &[&'static Spec] {
+        &self.specs
+    }
+}
+
+/// Length, first, middle and last letters: enough to tell a few hundred names apart.
+#[inline]
+fn name_hash(name: &[u8]) -> u32 {
+    let n = name.len();
+    let letter = |i: usize| u32::from(name.get(i).copied().unwrap_or(0) | 0x20);
+    let mix = letter(0)
+        | letter(n / 2) << 8
+        | letter(n.wrapping_sub(1)) << 16
+        | letter(n / 3) << 24;
+    (mix ^ (n as u32).wrapping_mul(0x9e37)).wrapping_mul(0x9e37_79b1) >> 12
+}

@@ -1,0 +1,468 @@
+//! A transaction: locked shards, and the only way by which a command reads and
+//! changes entries.
+//!
+//! **Invariant:** every change goes through `put`, `set_deadline`, `remove`,
+//! `flush` or `swap` here, each of which tells whoever watches the key, keeps
+//! the counts, and records its part of the effect. A handler names neither.
+
+use crate::base::clock;
+use crate::store::entry::{Draft, Entry, NewValue};
+use crate::store::eviction::Evictor;
+use crate::store::keyspace::{Keyspace, Locked};
+use crate::store::shard::Shard;
+use crate::store::table::{Place, Table};
+
+use super::args::Key;
+use super::effect::{Change, Effect, Effects, Event};
+
+/// Where an entry was found; good until the transaction next changes the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    shard: usize,
+    db: u32,
+    place: Place,
+}
+
+/// What becomes of a key's deadline when its value is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deadline {
+    /// It stays what it was.
+    Keep,
+    /// There is none.
+    Never,
+    /// Unix milliseconds.
+    At(u64),
+}
+
+/// See the head of this file.
+pub struct Txn<'a> {
+    keyspace: &'a Keyspace,
+    effects: &'a Effects,
+    locked: Locked<'a>,
+    /// Shards are locked one by one, as they are asked for.
+    each: bool,
+    /// The database that keys are looked up in.
+    pub db: u32,
+    /// The time at which the command runs, in Unix milliseconds.
+    pub now_ms: u64,
+    /// Whether reads count as accesses (CLIENT NO-TOUCH).
+    pub touch: bool,
+    recording: bool,
+    effect: Effect,
+    /// Changes made by the running command.
+    changes: u64,
+    /// The running command's own word for what it did.
+    rewritten: bool,
+}
+
+impl<'a> Txn<'a> {
+    /// A transaction over shards that are locked.
+    #[inline]
+    pub fn new(
+        keyspace: &'a Keyspace,
+        effects: &'a Effects,
+        locked: Locked<'a>,
+        db: u32,
+        now_ms: u64,
+    ) -> Txn<'a> {
+        Txn {
+            keyspace,
+            effects,
+            locked,
+            each: false,
+            db,
+            now_ms,
+            touch: true,
+            recording: effects.wanted(),
+            effect: Effect::default(),
+            changes: 0,
+            rewritten: false,
+        }
+    }
+
+    /// A transaction that locks one shard after the other, as it comes to them:
+    /// what it sees of one may be older than what it sees of the next.
+    pub fn one_by_one(keyspace: &'a Keyspace, effects: &'a Effects, db: u32, now_ms: u64) -> Self {
+        let mut txn = Txn::new(keyspace, effects, Locked::None, db, now_ms);
+        txn.each = true;
+        txn
+    }
+
+    /// The keyspace's eviction policy.
+    pub fn evictor(&self) -> &'a Evictor {
+        self.keyspace.evictor()
+    }
+
+    // ----- shards ---------------------------------------------------------
+
+    /// Number of shards, for commands whose scope is more than their keys.
+    pub fn shards(&self) -> usize {
+        self.keyspace.len()
+    }
+
+    /// A shard, for commands whose scope is more than their keys.
+    pub fn shard(&mut self, index: usize) -> &mut Shard {
+        if self.each && !matches!(self.locked, Locked::One(i, _) if i == index) {
+            // Never two at once out of order.
+            self.locked = Locked::None;
+            self.locked = Locked::One(index, self.keyspace.lock(index));
+        }
+        self.locked.shard_mut(index)
+    }
+
+    /// Number of keys in a database.
+    pub fn len(&mut self, db: u32) -> usize {
+        (0..self.shards())
+            .map(|i| self.shard(i).table(db).map_or(0, Table::len))
+            .sum()
+    }
+
+    // ----- keys -----------------------------------------------------------
+
+    /// Finds a key in the current database, removing it if its time is over.
+    #[inline]
+    pub fn find(&mut self, key: &Key<'_>) -> Option<Found> {
+        self.find_in(self.db, key)
+    }
+
+    /// Finds a key in any database.
+    #[inline]
+    pub fn find_in(&mut self, db: u32, key: &Key<'_>) -> Option<Found> {
+        let shard = self.keyspace.shard_of(key.digest);
+        let table = self.shard_of(shard).table(db)?;
+        let place = table.find(key.digest, key.bytes)?;
+        let found = Found { shard, db, place };
+        match table.entry(place).deadline() {
+            Some(ms) if ms <= self.now_ms => {
+                self.expire(found);
+                None
+            }
+            _ => Some(found),
+        }
+    }
+
+    #[inline]
+    fn shard_of(&mut self, shard: usize) -> &mut Shard {
+        if self.each {
+            self.shard(shard)
+        } else {
+            self.locked.shard_mut(shard)
+        }
+    }
+
+    /// Reads a key: finds it, counts a hit or a miss, and notes the access.
+    #[inline]
+    pub fn read(&mut self, key: &Key<'_>) -> Option<Entry<'_>> {
+        let found = self.look_up(key)?;
+        Some(self.entry(found))
+    }
+
+    /// As [`Txn::read`], for who wants to go on with the place.
+    #[inline]
+    pub fn look_up(&mut self, key: &Key<'_>) -> Option<Found> {
+        let found = self.find(key);
+        let shard = self.keyspace.shard_of(key.digest);
+        match found {
+            Some(found) => {
+                self.shard_of(shard).stats.hits += 1;
+                self.note_access(found);
+            }
+            None => {
+                self.shard_of(shard).stats.misses += 1;
+                self.record(self.db, key.bytes, Event::MISS);
+            }
+        }
+        found
+    }
+
+    /// Notes that an entry was used.
+    #[inline]
+    pub fn note_access(&mut self, found: Found) {
+        if self.touch {
+            let evictor = self.keyspace.evictor();
+            let mut entry = self.table_mut(found).entry_mut(found.place);
+            let before = entry.as_ref().access();
+            let after = evictor.on_hit(before);
+            if after != before {
+                entry.set_access(after);
+            }
+        }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, found: Found) -> &mut Table {
+        self.locked
+            .shard_mut(found.shard)
+            .table_mut(found.db)
+            .expect("a found entry has a table")
+    }
+
+    /// The entry that was found.
+    #[inline]
+    pub fn entry(&self, found: Found) -> Entry<'_> {
+        self.locked
+            .shard(found.shard)
+            .table(found.db)
+            .expect("a found entry has a table")
+            .entry(found.place)
+    }
+
+    /// Stores a value under a key: in the place of what was found, or anew.
+    #[inline]
+    pub fn put(
+        &mut self,
+        key: &Key<'_>,
+        found: Option<Found>,
+        value: NewValue<'_>,
+        deadline: Deadline,
+        event: Event,
+    ) {
+        self.put_in(self.db, key, found, value, deadline, false, event);
+    }
+
+    /// As [`Txn::put`], in any database, and with a say in whether the string
+    /// counts as grown in place.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one entry")]
+    pub fn put_in(
+        &mut self,
+        db: u32,
+        key: &Key<'_>,
+        found: Option<Found>,
+        value: NewValue<'_>,
+        deadline: Deadline,
+        raw: bool,
+        event: Event,
+    ) {
+        let evictor = self.keyspace.evictor();
+        let shard = self.keyspace.shard_of(key.digest);
+        let now_ms = self.now_ms;
+        let table = self.shard_of(shard).make_table(db);
+        let mut draft = Draft {
+            key: key.bytes,
+            value,
+            deadline: match deadline {
+                Deadline::At(ms) => Some(ms),
+                Deadline::Keep | Deadline::Never => None,
+            },
+            raw,
+            access: 0,
+        };
+        match found {
+            Some(found) => {
+                let old = table.entry(found.place);
+                draft.access = evictor.on_hit(old.access());
+                if deadline == Deadline::Keep {
+                    draft.deadline = old.deadline();
+                }
+                table.replace(found.place, draft, now_ms);
+                table.publish_bytes();
+            }
+            None => {
+                draft.access = evictor.on_insert(key.digest);
+                table.insert(key.digest, draft, now_ms);
+                table.publish_bytes();
+                self.record(db, key.bytes, Event::NEW);
+            }
+        }
+        self.changed(shard, db, key.bytes, event);
+    }
+
+    /// Writes an integer in the place of one, keeping all else; false where the
+    /// value is none.
+    #[inline]
+    pub fn put_int(&mut self, key: &Key<'_>, found: Found, n: i64, event: Event) -> bool {
+        let mut entry = self.table_mut(found).entry_mut(found.place);
+        if !entry.set_int(n) {
+            return false;
+        }
+        self.note_access(found);
+        self.changed(found.shard, found.db, key.bytes, event);
+        true
+    }
+
+    /// Changes a large string in place; false, and nothing changed, where the
+    /// value is none or a reply still refers to it.
+    pub fn edit_blob(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        edit: impl FnOnce(&mut Vec<u8>),
+        event: Event,
+    ) -> bool {
+        let mut entry = self.table_mut(found).entry_mut(found.place);
+        let Some(bytes) = entry.blob_mut() else {
+            return false;
+        };
+        edit(bytes);
+        self.note_access(found);
+        self.changed(found.shard, found.db, key.bytes, event);
+        true
+    }
+
+    /// Gives a key another deadline, or none.
+    pub fn set_deadline(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        deadline: Option<u64>,
+        event: Event,
+    ) {
+        let now_ms = self.now_ms;
+        let table = self.table_mut(found);
+        table.set_deadline(found.place, deadline, now_ms);
+        table.publish_bytes();
+        self.changed(found.shard, found.db, key.bytes, event);
+    }
+
+    /// Writes the eviction policy's record of a key; no change to anybody else.
+    pub fn set_access(&mut self, found: Found, access: u32) {
+        self.table_mut(found).entry_mut(found.place).set_access(access);
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: &Key<'_>, found: Found, event: Event) {
+        let table = self.table_mut(found);
+        table.remove(found.place);
+        table.publish_bytes();
+        self.changed(found.shard, found.db, key.bytes, event);
+    }
+
+    /// Notes a further event of a key that the running command changed.
+    #[inline]
+    pub fn also(&mut self, key: &Key<'_>, event: Event) {
+        self.record(self.db, key.bytes, event);
+    }
+
+    #[cold]
+    fn expire(&mut self, found: Found) {
+        let table = self.table_mut(found);
+        let key = table.entry(found.place).key().to_vec();
+        table.remove(found.place);
+        table.publish_bytes();
+        let shard = self.locked.shard_mut(found.shard);
+        shard.stats.expired += 1;
+        shard.touch(found.db, &key);
+        self.record(found.db, &key, Event::EXPIRED);
+        if self.recording {
+            let del = vec![b"DEL".to_vec(), key];
+            self.effect.commands.push((found.db, del));
+        }
+    }
+
+    // ----- whole databases ------------------------------------------------
+
+    /// Empties a database; the tables returned hold what was in it, and
+    /// dropping them takes its time. Needs the whole keyspace.
+    pub fn flush(&mut self, db: u32) -> Vec<Box<Table>> {
+        let tables: Vec<_> = (0..self.shards())
+            .filter_map(|i| self.shard(i).take_table(db))
+            .collect();
+        self.changes += tables.iter().map(|t| t.len() as u64).sum::<u64>();
+        tables
+    }
+
+    /// Exchanges two databases. Needs the whole keyspace.
+    pub fn swap(&mut self, a: u32, b: u32) {
+        for i in 0..self.shards() {
+            self.shard(i).swap_tables(a, b);
+        }
+        self.changes += 1;
+    }
+
+    // ----- watching -------------------------------------------------------
+
+    /// The shard in which a key is watched.
+    pub fn shard_for(&mut self, key: &Key<'_>) -> &mut Shard {
+        let shard = self.keyspace.shard_of(key.digest);
+        self.shard_of(shard)
+    }
+
+    // ----- effects --------------------------------------------------------
+
+    #[inline]
+    fn changed(&mut self, shard: usize, db: u32, key: &[u8], event: Event) {
+        self.changes += 1;
+        let shard = self.locked.shard_mut(shard);
+        shard.stats.changes += 1;
+        shard.touch(db, key);
+        self.record(db, key, event);
+    }
+
+    #[inline]
+    fn record(&mut self, db: u32, key: &[u8], event: Event) {
+        if self.recording {
+            self.effect.changes.push(Change {
+                db,
+                key: key.into(),
+                event,
+            });
+        }
+    }
+
+    /// Changes made since the running command began.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Counts a change that is about no key, so that the command is propagated.
+    pub fn count_change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Says what the running command did in other words than its own: relative
+    /// times made absolute, random choices made definite. `words` is only asked
+    /// for when somebody wants to know.
+    #[inline]
+    pub fn rewrite(&mut self, words: impl FnOnce() -> Vec<Vec<u8>>) {
+        if self.recording {
+            self.effect.commands.push((self.db, words()));
+            self.rewritten = true;
+        }
+    }
+
+    /// Ends a command: what it changed is kept under its own words, unless it
+    /// found others.
+    #[inline]
+    pub fn end_command(&mut self, argv: &[&[u8]]) {
+        if self.recording && self.changes > 0 && !self.rewritten {
+            let words = argv.iter().map(|a| a.to_vec()).collect();
+            self.effect.commands.push((self.db, words));
+        }
+        self.changes = 0;
+        self.rewritten = false;
+    }
+
+    /// Ends the transaction: its effect is delivered, then the shards are let go.
+    #[inline]
+    pub fn commit(self) {
+        if self.recording && (!self.effect.changes.is_empty() || !self.effect.commands.is_empty()) {
+            self.effects.deliver(&self.effect);
+        }
+    }
+
+    /// A random key of the current database, each with the same probability.
+    /// Needs the whole keyspace.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        let db = self.db;
+        for _ in 0..100 {
+            let mut at = clock::random_below(self.len(db) as u64) as usize;
+            for i in 0..self.shards() {
+                let now_ms = self.now_ms;
+                let Some(table) = self.shard(i).table(db) else {
+                    continue;
+                };
+                if at >= table.len() {
+                    at -= table.len();
+                    continue;
+                }
+                let entry = table.random()?;
+                if entry.deadline().is_none_or(|ms| ms > now_ms) {
+                    return Some(entry.key().to_vec());
+                }
+                break;
+            }
+        }
+        None
+    }
+}
+

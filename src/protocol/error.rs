@@ -1,0 +1,138 @@
+//! Every error that a client can see, in Redis's own words.
+
+use std::borrow::Cow;
+
+/// An error reply: its code and its text, without the leading `-`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error(Cow<'static, [u8]>);
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        impl Error { $($(#[$doc])* pub const $name: Error = Error(Cow::Borrowed($text.as_bytes()));)* }
+    };
+}
+
+errors! {
+    /// Options that do not go together, or are unknown.
+    SYNTAX = "ERR syntax error";
+    /// The key holds a value of another type.
+    WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// No such key, for commands that need one.
+    NO_KEY = "ERR no such key";
+    /// Not an integer, or beyond 64 bits.
+    NOT_INTEGER = "ERR value is not an integer or out of range";
+    /// Not a floating-point number.
+    NOT_FLOAT = "ERR value is not a valid float";
+    /// An integer, but outside what the option allows.
+    OUT_OF_RANGE = "ERR value is out of range";
+    /// INCR and its kin beyond 64 bits.
+    OVERFLOW = "ERR increment or decrement would overflow";
+    /// INCRBYFLOAT's result.
+    NAN_OR_INF = "ERR increment would produce NaN or Infinity";
+    /// A string that would exceed `proto-max-bulk-len`.
+    TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// A negative offset.
+    OFFSET = "ERR offset is out of range";
+    /// SELECT, MOVE, COPY, SWAPDB beyond `databases`.
+    DB_RANGE = "ERR DB index is out of range";
+    /// A number where a database's should be.
+    DB_INVALID = "ERR invalid DB index";
+    /// MOVE and COPY onto themselves.
+    SAME_OBJECT = "ERR source and destination objects are the same";
+    /// A cursor that is no unsigned integer.
+    CURSOR = "ERR invalid cursor";
+    /// A write when memory is full and nothing may be evicted.
+    OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// Before AUTH.
+    NO_AUTH = "NOAUTH Authentication required.";
+    /// AUTH with a wrong password.
+    WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// AUTH where no password is set.
+    NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// HELLO with a version that nobody speaks.
+    NO_PROTO = "NOPROTO unsupported protocol version";
+    /// MULTI within MULTI.
+    NESTED_MULTI = "ERR MULTI calls can not be nested";
+    /// EXEC without MULTI.
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// DISCARD without MULTI.
+    DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// WATCH within MULTI.
+    WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed";
+    /// A command that may not be queued.
+    NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
+    /// EXEC after a command that could not be queued.
+    EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// One connection too many.
+    MAX_CLIENTS = "ERR max number of clients reached";
+}
+
+impl Error {
+    /// An error of these words; line breaks in them become spaces.
+    pub fn new(text: impl Into<Vec<u8>>) -> Error {
+        let mut text = text.into();
+        for b in &mut text {
+            if matches!(b, b'\r' | b'\n') {
+                *b = b' ';
+            }
+        }
+        Error(Cow::Owned(text))
+    }
+
+    /// "wrong number of arguments for 'name' command".
+    pub fn arity(name: &str) -> Error {
+        Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// "invalid expire time in 'name' command".
+    pub fn expire_time(name: &str) -> Error {
+        Error::new(format!("ERR invalid expire time in '{name}' command"))
+    }
+
+    /// A subcommand that the container does not have.
+    pub fn unknown_subcommand(container: &str, name: &[u8]) -> Error {
+        let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
+        let upper = container.to_uppercase();
+        Error::new(format!(
+            "ERR unknown subcommand '{shown}'. Try {upper} HELP."
+        ))
+    }
+
+    /// A command that nobody knows, with the beginning of its arguments.
+    pub fn unknown_command(argv: &[&[u8]]) -> Error {
+        let name = &argv[0][..argv[0].len().min(128)];
+        let mut text = format!(
+            "ERR unknown command '{}', with args beginning with: ",
+            String::from_utf8_lossy(name)
+        )
+        .into_bytes();
+        let mut room = 128usize;
+        for arg in &argv[1..] {
+            if room == 0 {
+                break;
+            }
+            let shown = &arg[..arg.len().min(room)];
+            text.push(b'\'');
+            text.extend_from_slice(shown);
+            text.extend_from_slice(b"' ");
+            room = room.saturating_sub(shown.len() + 3);
+        }
+        Error::new(text)
+    }
+
+    /// The whole text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The first word: what INFO errorstats counts by.
+    pub fn code(&self) -> &[u8] {
+        self.0.split(|&b| b == b' ').next().unwrap_or_default()
+    }
+}
+
+impl From<String> for Error {
+    fn from(text: String) -> Error {
+        Error::new(text)
+    }
+}

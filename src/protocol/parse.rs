@@ -1,0 +1,359 @@
+//! Cuts a client's bytes into commands, without copying.
+//!
+//! A command that lies whole in the buffer becomes slices of it. One that does
+//! not is either left in the buffer until more comes, while it is small, or
+//! moved to a [`Partial`], which takes each further argument straight into its
+//! final allocation: so a large value is copied once, and a command of a million
+//! arguments is never read twice.
+//!
+//! The format is RESP's array of bulk strings, and the inline form of a line of
+//! words: <https://valkey.io/topics/protocol/>.
+
+use super::error::Error;
+use crate::base::num;
+
+/// Longest line: of an inline command, or of a count.
+const LINE_MAX: usize = 64 * 1024;
+/// Most arguments of one command.
+const ARGS_MAX: i64 = i32::MAX as i64;
+/// From this many bytes on an incomplete command is worth a [`Partial`].
+const PARTIAL_FROM: usize = 16 * 1024;
+
+/// What a client may send.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `proto-max-bulk-len`, in bytes.
+    pub bulk_bytes: i64,
+    /// A client that has not said who it is may send little.
+    pub authenticated: bool,
+}
+
+/// What lies at the beginning of a buffer.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Parsed {
+    /// A whole command of so many bytes; it may have no arguments at all.
+    Command(usize),
+    /// The beginning of a command.
+    Incomplete,
+    /// The beginning of a large command, `used` bytes of which are in the partial.
+    Partial(Partial, usize),
+}
+
+fn protocol(text: &str) -> Error {
+    Error::new(format!("ERR Protocol error: {text}"))
+}
+
+enum Line<'a> {
+    /// The line's bytes, and where the next begins.
+    Whole(&'a [u8], usize),
+    Incomplete,
+    TooLong,
+}
+
+#[inline]
+fn line(buffer: &[u8], from: usize) -> Line<'_> {
+    let rest = &buffer[from..];
+    // Counts are short: a few bytes are looked at one by one.
+    let near = rest.len().min(16);
+    let cr = match rest[..near].iter().position(|&b| b == b'\r') {
+        Some(at) => Some(at),
+        None => rest.iter().position(|&b| b == b'\r'),
+    };
+    match cr {
+        // The byte behind a carriage return is taken for the line feed.
+        Some(at) if at + 1 < rest.len() => Line::Whole(&rest[..at], from + at + 2),
+        Some(_) => Line::Incomplete,
+        None if rest.len() > LINE_MAX => Line::TooLong,
+        None => Line::Incomplete,
+    }
+}
+
+#[inline]
+fn length(digits: &[u8]) -> Option<i64> {
+    match digits {
+        [d @ b'0'..=b'9'] => Some(i64::from(d - b'0')),
+        [c @ b'1'..=b'9', d @ b'0'..=b'9'] => {
+            Some(i64::from(c - b'0') * 10 + i64::from(d - b'0'))
+        }
+        _ => num::parse_i64(digits),
+    }
+}
+
+fn args_count(digits: &[u8], limits: Limits) -> Result<i64, Error> {
+    match length(digits) {
+        Some(n) if n <= ARGS_MAX => match n > 10 && !limits.authenticated {
+            true => Err(protocol("unauthenticated multibulk length")),
+            false => Ok(n),
+        },
+        _ => Err(protocol("invalid multibulk length")),
+    }
+}
+
+fn bulk_bytes(digits: &[u8], limits: Limits) -> Result<usize, Error> {
+    match length(digits) {
+        Some(n) if (0..=limits.bulk_bytes).contains(&n) => {
+            match n > 16_384 && !limits.authenticated {
+                true => Err(protocol("unauthenticated bulk length")),
+                false => Ok(n as usize),
+            }
+        }
+        _ => Err(protocol("invalid bulk length")),
+    }
+}
+
+fn not_a_bulk(found: u8) -> Error {
+    let mut text = b"ERR Protocol error: expected '$', got '".to_vec();
+    text.push(found);
+    text.push(b'\'');
+    Error::new(text)
+}
+
+/// Reads one command at the beginning of `buffer`, which is not empty, and
+/// appends its arguments to `argv`. On an error the connection is to be closed
+/// after it was told.
+#[inline]
+pub fn command<'a>(
+    buffer: &'a [u8],
+    limits: Limits,
+    argv: &mut Vec<&'a [u8]>,
+) -> Result<Parsed, Error> {
+    if buffer[0] != b'*' {
+        return Ok(Parsed::Incomplete);
+    }
+    let (digits, mut at) = match line(buffer, 1) {
+        Line::Whole(digits, next) => (digits, next),
+        Line::Incomplete => return Ok(Parsed::Incomplete),
+        Line::TooLong => return Err(protocol("too big mbulk count string")),
+    };
+    let count = args_count(digits, limits)?;
+    let first = argv.len();
+    for i in 0..count {
+        let incomplete = |argv: &mut Vec<&'a [u8]>, at: usize, bulk: usize| {
+            if at + bulk < PARTIAL_FROM && buffer.len() < PARTIAL_FROM {
+                argv.truncate(first);
+                return Parsed::Incomplete;
+            }
+            let args = argv.drain(first..).map(<[u8]>::to_vec).collect();
+            let partial = Partial {
+                args,
+                missing: count - i,
+                bulk: None,
+            };
+            Parsed::Partial(partial, at)
+        };
+        if at >= buffer.len() {
+            return Ok(incomplete(argv, at, 0));
+        }
+        if buffer[at] != b'$' {
+            return Err(not_a_bulk(buffer[at]));
+        }
+        let (digits, start) = match line(buffer, at + 1) {
+            Line::Whole(digits, next) => (digits, next),
+            Line::Incomplete => return Ok(incomplete(argv, at, 0)),
+            Line::TooLong => return Err(protocol("too big bulk count string")),
+        };
+        let bytes = bulk_bytes(digits, limits)?;
+        if buffer.len() - start < bytes + 2 {
+            return Ok(incomplete(argv, at, bytes));
+        }
+        argv.push(&buffer[start..start + bytes]);
+        at = start + bytes + 2;
+    }
+    Ok(Parsed::Command(at))
+}
+
+/// Reads one inline command, as [`command`] does; its words are copied, since
+/// quotes and escapes may change them.
+pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
+    let Some(end) = buffer.iter().position(|&b| b == b'\n') else {
+        return match buffer.len() > LINE_MAX {
+            true => Err(protocol("too big inline request")),
+            false => Ok(None),
+        };
+    };
+    let line = &buffer[..end];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match words(line) {
+        Some(words) => Ok(Some((words, end + 1))),
+        None => Err(protocol("unbalanced quotes in request")),
+    }
+}
+
+/// Splits a line into words; double quotes know escapes, single ones only `\'`.
+/// `None` where quotes do not end, or end in the middle of a word.
+pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    loop {
+        while let [b, tail @ ..] = rest
+            && is_space(*b)
+        {
+            rest = tail;
+        }
+        if rest.is_empty() {
+            return Some(words);
+        }
+        let mut word = Vec::new();
+        loop {
+            match rest {
+                [b'"', tail @ ..] => {
+                    rest = double_quoted(tail, &mut word)?;
+                    break;
+                }
+                [b'\'', tail @ ..] => {
+                    rest = single_quoted(tail, &mut word)?;
+                    break;
+                }
+                // A zero byte ends the line for Redis's C strings.
+                [] | [0, ..] => break,
+                [b, ..] if is_space(*b) => break,
+                [b, tail @ ..] => {
+                    word.push(*b);
+                    rest = tail;
+                }
+            }
+        }
+        words.push(word);
+        if rest.first() == Some(&0) {
+            return Some(words);
+        }
+    }
+}
+
+fn is_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+/// What stands behind a closing quote must be a space or the end.
+fn after_quote(rest: &[u8]) -> Option<&[u8]> {
+    rest.first()
+        .is_none_or(|&b| is_space(b) || b == 0)
+        .then_some(rest)
+}
+
+fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        rest = match rest {
+            [b'"', tail @ ..] => return after_quote(tail),
+            [b'\\', b'x', a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                let digit = |d: &u8| (*d as char).to_digit(16).map_or(0, |d| d as u8);
+                word.push(digit(a) * 16 + digit(b));
+                tail
+            }
+            [b'\\', escaped, tail @ ..] => {
+                word.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 8,
+                    b'a' => 7,
+                    other => *other,
+                });
+                tail
+            }
+            [b, tail @ ..] => {
+                word.push(*b);
+                tail
+            }
+            [] => return None,
+        }
+    }
+}
+
+fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        rest = match rest {
+            [b'\'', tail @ ..] => return after_quote(tail),
+            [b'\\', b'\'', tail @ ..] => {
+                word.push(b'\'');
+                tail
+            }
+            [b, tail @ ..] => {
+                word.push(*b);
+                tail
+            }
+            [] => return None,
+        }
+    }
+}
+
+/// A command of which a part has come, in memory of its own.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Partial {
+    args: Vec<Vec<u8>>,
+    missing: i64,
+    /// The argument that is coming in, and its length.
+    bulk: Option<(Vec<u8>, usize)>,
+}
+
+impl Partial {
+    /// Takes what it can from `buffer` and says how much that was: less than all
+    /// where the command is complete, or where a count's line is cut.
+    pub fn feed(&mut self, buffer: &[u8], limits: Limits) -> Result<usize, Error> {
+        let mut at = 0;
+        while self.missing > 0 {
+            if let Some((bytes, len)) = &mut self.bulk {
+                // The line's end is kept with the bytes until it is whole.
+                let wanted = *len + 2 - bytes.len();
+                let taken = wanted.min(buffer.len() - at);
+                bytes.extend_from_slice(&buffer[at..at + taken]);
+                at += taken;
+                if taken < wanted {
+                    return Ok(at);
+                }
+                bytes.truncate(*len);
+                self.args.push(std::mem::take(bytes));
+                self.bulk = None;
+                self.missing -= 1;
+                continue;
+            }
+            if at == buffer.len() {
+                return Ok(at);
+            }
+            if buffer[at] != b'$' {
+                return Err(not_a_bulk(buffer[at]));
+            }
+            match line(buffer, at + 1) {
+                Line::Whole(digits, next) => {
+                    let bytes = bulk_bytes(digits, limits)?;
+                    // Room is made as the bytes come: a client that only
+                    // announces half a gigabyte does not get it.
+                    let room = (bytes + 2).min(1024 * 1024);
+                    self.bulk = Some((Vec::with_capacity(room), bytes));
+                    at = next;
+                }
+                Line::Incomplete => return Ok(at),
+                Line::TooLong => return Err(protocol("too big bulk count string")),
+            }
+        }
+        Ok(at)
+    }
+
+    /// The room that the argument coming in still wants, to be read into
+    /// directly: where it is to be appended, and how many bytes at most.
+    pub fn wants(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let (bytes, len) = self.bulk.as_mut()?;
+        let wanted = *len + 2 - bytes.len();
+        if bytes.capacity() - bytes.len() < wanted.min(64 * 1024) {
+            // Doubling, but not beyond what was announced.
+            bytes.reserve_exact(wanted.min(bytes.len().max(1024 * 1024)));
+        }
+        Some((bytes, wanted))
+    }
+
+    /// Whether all arguments are there.
+    pub fn is_complete(&self) -> bool {
+        self.missing <= 0
+    }
+
+    /// The arguments.
+    pub fn into_args(self) -> Vec<Vec<u8>> {
+        self.args
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn held_bytes(&self) -> usize {
+        let args: usize = self.args.iter().map(|a| a.capacity() + 24).sum();
+        args + self.bulk.as_ref().map_or(0, |(b, _)| b.capacity())
+    }
+}

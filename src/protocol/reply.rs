@@ -1,0 +1,185 @@
+//! The reply writer: the only place that knows RESP2 from RESP3.
+
+use std::sync::Arc;
+
+use super::error::Error;
+use super::output::Output;
+use crate::base::num::IntText;
+
+/// Writes one client's replies, in its protocol.
+pub struct Reply<'a> {
+    out: &'a mut Output,
+    resp3: bool,
+}
+
+impl<'a> Reply<'a> {
+    /// A writer at the end of `out`.
+    #[inline]
+    pub fn new(out: &'a mut Output, resp3: bool) -> Reply<'a> {
+        Reply { out, resp3 }
+    }
+
+    /// Whether the client speaks RESP3.
+    #[inline]
+    pub fn is_resp3(&self) -> bool {
+        self.resp3
+    }
+
+    /// The output behind this writer.
+    pub fn output(&mut self) -> &mut Output {
+        self.out
+    }
+
+    #[inline]
+    fn raw(&mut self, bytes: &[u8]) {
+        self.out.bytes_mut().extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        let out = self.out.bytes_mut();
+        out.reserve(text.len() + 3);
+        out.push(kind);
+        out.extend_from_slice(text);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    fn count(&mut self, kind: u8, n: usize) {
+        if n < 10 {
+            self.raw(&[kind, b'0' + n as u8, b'\r', b'\n']);
+        } else {
+            self.line(kind, IntText::unsigned(n as u64).as_bytes());
+        }
+    }
+
+    /// `+OK`.
+    #[inline]
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    /// A simple string; without line breaks.
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// An error.
+    pub fn error(&mut self, error: &Error) {
+        self.line(b'-', error.as_bytes());
+    }
+
+    /// An integer.
+    #[inline]
+    pub fn int(&mut self, n: i64) {
+        if (0..10).contains(&n) {
+            self.raw(&[b':', b'0' + n as u8, b'\r', b'\n']);
+        } else {
+            self.line(b':', IntText::new(n).as_bytes());
+        }
+    }
+
+    /// A number of things.
+    #[inline]
+    pub fn size(&mut self, n: usize) {
+        self.int(n as i64);
+    }
+
+    /// 1 or 0; in both protocols an integer (see [`Reply::boolean`]).
+    pub fn flag(&mut self, yes: bool) {
+        self.int(yes.into());
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.count(b'$', bytes.len());
+        let out = self.out.bytes_mut();
+        out.reserve(bytes.len() + 2);
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string by reference to where it lies.
+    pub fn blob(&mut self, blob: Arc<Vec<u8>>) {
+        self.count(b'$', blob.len());
+        self.out.push_blob(blob);
+        self.raw(b"\r\n");
+    }
+
+    /// An integer as a bulk string.
+    #[inline]
+    pub fn bulk_int(&mut self, n: i64) {
+        self.bulk(IntText::new(n).as_bytes());
+    }
+
+    /// No value, where a string would be.
+    #[inline]
+    pub fn null(&mut self) {
+        self.raw(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// No value, where an array would be.
+    pub fn null_array(&mut self) {
+        self.raw(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// The head of an array; `n` replies follow.
+    #[inline]
+    pub fn array(&mut self, n: usize) {
+        self.count(b'*', n);
+    }
+
+    /// The head of a map; `n` pairs of replies follow.
+    pub fn map(&mut self, n: usize) {
+        match self.resp3 {
+            true => self.count(b'%', n),
+            false => self.count(b'*', n * 2),
+        }
+    }
+
+    /// The head of a set; `n` replies follow.
+    pub fn set(&mut self, n: usize) {
+        self.count(if self.resp3 { b'~' } else { b'*' }, n);
+    }
+
+    /// The head of a push message; `n` replies follow.
+    pub fn push(&mut self, n: usize) {
+        self.count(if self.resp3 { b'>' } else { b'*' }, n);
+    }
+
+    /// A truth value.
+    pub fn boolean(&mut self, yes: bool) {
+        match self.resp3 {
+            true => self.raw(if yes { b"#t\r\n" } else { b"#f\r\n" }),
+            false => self.int(yes.into()),
+        }
+    }
+
+    /// A floating-point number in its shortest form.
+    pub fn double(&mut self, n: f64) {
+        let text = match n {
+            f64::INFINITY => "inf".to_string(),
+            f64::NEG_INFINITY => "-inf".to_string(),
+            n if n.is_nan() => "nan".to_string(),
+            n => format!("{n}"),
+        };
+        match self.resp3 {
+            true => self.line(b',', text.as_bytes()),
+            false => self.bulk(text.as_bytes()),
+        }
+    }
+
+    /// Text for people, of a three-letter format (`txt`, `mkd`).
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        if self.resp3 {
+            self.count(b'=', text.len() + 4);
+            self.raw(format.as_bytes());
+            self.raw(b":");
+            self.raw(text);
+            self.raw(b"\r\n");
+        } else {
+            self.bulk(text);
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! An entry: everything the store knows of one key, in one allocation.
+//!
+//! ```text
+//!  0        4      5       6        7       8
+//! ┌────────┬──────┬───────┬────────┬───────┬──────────┬─────┬─────┬─────┬───────┐
+//! │ access │ kind │ flags │ policy │ epoch │ deadline │ vl  │ kl  │ key │ value │
+//! │  u32   │  u8  │  u8   │   u8   │  u8   │ 0, 6, 8  │0 1 2│ 1 4 │     │       │
+//! └────────┴──────┴───────┴────────┴───────┴──────────┴─────┴─────┴─────┴───────┘
+//!   flags: bits 0-1 width of the deadline (none, 6, 8 bytes), 2 the key's length
+//!   takes 4 bytes, 3 the value's length takes 2, 4 the string was grown in place
+//!   ("raw" to OBJECT ENCODING), 5 written in the running snapshot
+//! ```
+//!
+//! A deadline is Unix time in milliseconds. A value is, by `kind`: the string
+//! itself (shorter than [`BLOB_MIN`], its length in `vl`), an integer of 8
+//! bytes, or a pointer of 8 bytes to a blob. So a 16-byte key with a 64-byte
+//! value and a deadline takes 96 bytes, and 90 without one.
+//!
+//! **Rule that makes this sound:** an entry is owned by exactly one slot of one
+//! table. `Entry` borrows that table shared, `EntryMut` exclusively, and both
+//! trust the header, which only `create` and `EntryMut` write.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::slab::{BLOCK_MAX, Slab};
+use crate::base::num;
+
+/// Strings of at least this many bytes live apart from their entry, so that a
+/// reply can refer to them instead of copying.
+pub const BLOB_MIN: usize = 16 * 1024;
+
+const HEAD: usize = 8;
+const DEADLINE_6: u8 = 1;
+const DEADLINE_8: u8 = 2;
+const LONG_KEY: u8 = 4;
+const LONG_VALUE: u8 = 8;
+const RAW: u8 = 16;
+const DEADLINE_BYTES: [usize; 4] = [0, 6, 8, 0];
+
+const _: () = assert!(BLOB_MIN <= 1 << 16, "vl is at most two bytes");
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum Kind {
+    Int = 0,
+    Embedded = 1,
+    Blob = 2,
+}
+
+/// A large string, shared with the replies that are still being written.
+pub type Blob = Arc<Vec<u8>>;
+
+/// A value as it lies in the store.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A string that is the canonical text of this integer.
+    Int(i64),
+    /// A short string.
+    Str(&'a [u8]),
+    /// A large string.
+    Blob(&'a Blob),
+}
+
+impl Value<'_> {
+    /// Length of the string in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Value::Int(n) => num::IntText::new(*n).as_bytes().len(),
+            Value::Str(s) => s.len(),
+            Value::Blob(b) => b.len(),
+        }
+    }
+
+    /// Whether the string is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shows the string's bytes to `f`.
+    pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Value::Int(n) => f(num::IntText::new(*n).as_bytes()),
+            Value::Str(s) => f(s),
+            Value::Blob(b) => f(b),
+        }
+    }
+
+    /// A copy of the string's bytes.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.with_bytes(<[u8]>::to_vec)
+    }
+}
+
+/// A value on its way into the store.
+#[derive(Clone, Debug)]
+pub enum NewValue<'a> {
+    /// An integer, stored as one.
+    Int(i64),
+    /// A string; `create` decides where it lives.
+    Str(&'a [u8]),
+    /// A large string that is already in its final allocation.
+    Blob(Blob),
+}
+
+impl<'a> NewValue<'a> {
+    /// A string as SET keeps it: the canonical text of an integer as one.
+    #[inline]
+    pub fn encode(text: &'a [u8]) -> NewValue<'a> {
+        match num::parse_i64(text) {
+            Some(n) => NewValue::Int(n),
+            None => NewValue::Str(text),
+        }
+    }
+
+    /// The same value that lies in another entry.
+    pub fn copy_of(value: Value<'a>) -> NewValue<'a> {
+        match value {
+            Value::Int(n) => NewValue::Int(n),
+            Value::Str(s) => NewValue::Str(s),
+            Value::Blob(b) => NewValue::Blob(Arc::new(b.to_vec())),
+        }
+    }
+}
+
+/// What a new entry is made of.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    /// The key's bytes.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: NewValue<'a>,
+    /// Unix time in milliseconds at which the entry is gone.
+    pub deadline: Option<u64>,
+    /// The string was grown in place: OBJECT ENCODING says "raw".
+    pub raw: bool,
+    /// The eviction policy's record.
+    pub access: u32,
+}
+
+impl Draft<'_> {
+    fn flags(&self) -> u8 {
+        let deadline = match self.deadline {
+            None => 0,
+            Some(ms) if ms < 1 << 48 => DEADLINE_6,
+            Some(_) => DEADLINE_8,
+        };
+        let long_key = if self.key.len() > 255 { LONG_KEY } else { 0 };
+        let long_value = match &self.value {
+            NewValue::Str(s) if s.len() > 255 && s.len() < BLOB_MIN => LONG_VALUE,
+            _ => 0,
+        };
+        deadline | long_key | long_value | if self.raw { RAW } else { 0 }
+    }
+
+    fn kind(&self) -> Kind {
+        match &self.value {
+            NewValue::Int(_) => Kind::Int,
+            NewValue::Str(s) if s.len() < BLOB_MIN => Kind::Embedded,
+            _ => Kind::Blob,
+        }
+    }
+
+    /// Bytes of the entry's allocation.
+    fn bytes(&self) -> usize {
+        let (flags, kind) = (self.flags(), self.kind());
+        let value = match (&self.value, kind) {
+            (NewValue::Str(s), Kind::Embedded) => s.len(),
+            _ => 8,
+        };
+        value_at(kind, key_at(kind, flags) + self.key.len()) + value
+    }
+}
+
+/// Where the value begins, given where the key ends: a blob's pointer is aligned.
+#[inline]
+fn value_at(kind: Kind, key_end: usize) -> usize {
+    match kind {
+        Kind::Blob => (key_end + 7) & !7,
+        _ => key_end,
+    }
+}
+
+/// Where the key begins, or, seen from the front, how long the head is.
+#[inline]
+fn key_at(kind: Kind, flags: u8) -> usize {
+    value_length_at(flags)
+        + value_length_bytes(kind, flags)
+        + if flags & LONG_KEY != 0 { 4 } else { 1 }
+}
+
+#[inline]
+fn value_length_at(flags: u8) -> usize {
+    HEAD + DEADLINE_BYTES[usize::from(flags & 3)]
+}
+
+#[inline]
+fn value_length_bytes(kind: Kind, flags: u8) -> usize {
+    match kind {
+        Kind::Embedded => 1 + usize::from(flags & LONG_VALUE != 0),
+        _ => 0,
+    }
+}
+
+/// An entry that can be read.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    at: NonNull<u8>,
+    of: PhantomData<&'a u8>,
+}
+
+/// An entry that can be changed within its allocation.
+pub struct EntryMut<'a> {
+    at: NonNull<u8>,
+    of: PhantomData<&'a mut u8>,
+}
+
+/// Where the parts of an entry lie.
+struct Parts {
+    kind: Kind,
+    flags: u8,
+    key_at: usize,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Parts {
+    #[inline]
+    fn value_at(&self) -> usize {
+        value_at(self.kind, self.key_at + self.key_len)
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.value_at() + self.value_len
+    }
+}
+
+/// # Safety
+/// `at` is a live entry.
+#[inline]
+unsafe fn parts(at: NonNull<u8>) -> Parts {
+    let p = at.as_ptr();
+    // SAFETY: a live entry's header says truly what follows it.
+    unsafe {
+        let kind = match p.add(4).read() {
+            0 => Kind::Int,
+            1 => Kind::Embedded,
+            _ => Kind::Blob,
+        };
+        let flags = p.add(5).read();
+        let mut at = value_length_at(flags);
+        let value_len = if kind == Kind::Embedded {
+            if flags & LONG_VALUE == 0 {
+                at += 1;
+                p.add(at - 1).read().into()
+            } else {
+                at += 2;
+                p.add(at - 2).cast::<u16>().read_unaligned().into()
+            }
+        } else {
+            8
+        };
+        let key_len = if flags & LONG_KEY == 0 {
+            at += 1;
+            p.add(at - 1).read().into()
+        } else {
+            at += 4;
+            p.add(at - 4).cast::<u32>().read_unaligned() as usize
+        };
+        Parts {
+            kind,
+            flags,
+            key_at: at,
+            key_len,
+            value_len,
+        }
+    }
+}
+
+/// Makes an entry. The caller owns it, and gives it to [`destroy`] in the end.
+pub fn create(slab: &mut Slab, draft: Draft<'_>) -> NonNull<u8> {
+    let bytes = draft.bytes();
+    let at = if bytes <= BLOCK_MAX {
+        slab.alloc(bytes)
+    } else {
+        let layout = heap_layout(bytes);
+        // SAFETY: the layout is not empty.
+        let at = unsafe { alloc(layout) };
+        NonNull::new(at).unwrap_or_else(|| handle_alloc_error(layout))
+    };
+    write(at, draft);
+    at
+}
+
+/// Fills a block that is large enough.
+fn write(at: NonNull<u8>, draft: Draft<'_>) {
+    let (kind, flags) = (draft.kind(), draft.flags());
+    let p = at.as_ptr();
+    // SAFETY: the block is `draft.bytes()` long, which counts every part below.
+    unsafe {
+        p.cast::<u32>().write(draft.access);
+        p.add(4).write(kind as u8);
+        p.add(5).write(flags);
+        p.add(6).cast::<u16>().write(0);
+        if let Some(ms) = draft.deadline {
+            write_deadline(p, flags, ms);
+        }
+        let mut to = p.add(value_length_at(flags));
+        if let (Kind::Embedded, NewValue::Str(s)) = (kind, &draft.value) {
+            if flags & LONG_VALUE == 0 {
+                to.write(s.len() as u8);
+                to = to.add(1);
+            } else {
+                to.cast::<u16>().write_unaligned(s.len() as u16);
+                to = to.add(2);
+            }
+        }
+        if flags & LONG_KEY == 0 {
+            to.write(draft.key.len() as u8);
+            to = to.add(1);
+        } else {
+            to.cast::<u32>().write_unaligned(draft.key.len() as u32);
+            to = to.add(4);
+        }
+        to.copy_from_nonoverlapping(draft.key.as_ptr(), draft.key.len());
+        to = to.add(draft.key.len());
+        match draft.value {
+            NewValue::Int(n) => to.cast::<i64>().write_unaligned(n),
+            NewValue::Str(s) if kind == Kind::Embedded => {
+                to.copy_from_nonoverlapping(s.as_ptr(), s.len());
+            }
+            NewValue::Str(s) => write_blob(p, to, Arc::new(s.to_vec())),
+            NewValue::Blob(b) => write_blob(p, to, b),
+        }
+    }
+}
+
+/// # Safety
+/// `p` is an entry being written whose key ends at `key_end`, with room for a
+/// blob's pointer behind it.
+unsafe fn write_blob(p: *mut u8, key_end: *mut u8, blob: Blob) {
+    let at = value_at(Kind::Blob, key_end.addr() - p.addr());
+    // SAFETY: by the caller's promise; entries are aligned to 8, and so is `at`.
+    unsafe { p.add(at).cast::<Blob>().write(blob) };
+}
+
+/// # Safety
+/// `p` is an entry whose flags (being) written are `flags`.
+#[inline]
+unsafe fn write_deadline(p: *mut u8, flags: u8, ms: u64) {
+    // SAFETY: the flags say how wide the field is.
+    unsafe {
+        p.add(HEAD)
+            .copy_from_nonoverlapping(ms.to_le_bytes().as_ptr(), DEADLINE_BYTES[usize::from(flags & 3)]);
+    }
+}
+
+/// Frees an entry and what hangs off it.
+///
+/// # Safety
+/// `at` came from [`create`] with this slab and is not used again.
+pub unsafe fn destroy(slab: &mut Slab, at: NonNull<u8>) {
+    // SAFETY: by the caller's promise the entry is alive, and was allocated so.
+    unsafe {
+        let parts = parts(at);
+        if parts.kind == Kind::Blob {
+            drop(at.as_ptr().add(parts.value_at()).cast::<Blob>().read());
+        }
+        let bytes = parts.bytes();
+        if bytes <= BLOCK_MAX {
+            slab.free(at, bytes);
+        } else {
+            dealloc(at.as_ptr(), heap_layout(bytes));
+        }
+    }
+}
+
+fn heap_layout(bytes: usize) -> Layout {
+    // Keys and embedded values are bounded far below the limit.
+    Layout::from_size_align(bytes, 8).expect("an entry is far smaller than the address space")
+}
+
+impl<'a> Entry<'a> {
+    /// # Safety
+    /// `at` is a live entry that nobody changes while `'a` lasts.
+    #[inline]
+    pub(super) unsafe fn new(at: NonNull<u8>) -> Entry<'a> {
+        Entry {
+            at,
+            of: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn parts(&self) -> Parts {
+        // SAFETY: `new`'s contract.
+        unsafe { parts(self.at) }
+    }
+
+    #[inline]
+    fn slice(&self, at: usize, len: usize) -> &'a [u8] {
+        // SAFETY: `at` and `len` come from the header of this live entry.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr().add(at), len) }
+    }
+
+    /// The key's bytes.
+    #[inline]
+    pub fn key(&self) -> &'a [u8] {
+        let parts = self.parts();
+        self.slice(parts.key_at, parts.key_len)
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'a> {
+        let parts = self.parts();
+        let at = parts.value_at();
+        match parts.kind {
+            Kind::Embedded => Value::Str(self.slice(at, parts.value_len)),
+            // SAFETY: an integer's value is 8 bytes.
+            Kind::Int => Value::Int(unsafe {
+                self.at.as_ptr().add(at).cast::<i64>().read_unaligned()
+            }),
+            // SAFETY: a blob's value is an aligned `Arc` that the entry owns.
+            Kind::Blob => Value::Blob(unsafe { &*self.at.as_ptr().add(at).cast::<Blob>() }),
+        }
+    }
+
+    /// Unix time in milliseconds at which the entry is gone.
+    #[inline]
+    pub fn deadline(&self) -> Option<u64> {
+        // SAFETY: the flags say how wide the field is.
+        unsafe {
+            let p = self.at.as_ptr();
+            let flags = p.add(5).read();
+            match flags & 3 {
+                0 => None,
+                DEADLINE_6 => {
+                    let low: u32 = p.add(HEAD).cast::<u32>().read_unaligned();
+                    let high: u16 = p.add(HEAD + 4).cast::<u16>().read_unaligned();
+                    Some(u64::from(low) | u64::from(high) << 32)
+                }
+                _ => Some(p.add(HEAD).cast::<u64>().read_unaligned()),
+            }
+        }
+    }
+
+    /// The eviction policy's record.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        // SAFETY: an entry is aligned to 8 and begins with its record.
+        unsafe { self.at.as_ptr().cast::<u32>().read() }
+    }
+
+    /// Whether the string was grown in place.
+    pub fn is_raw(&self) -> bool {
+        self.parts().flags & RAW != 0
+    }
+
+    /// Bytes that the entry takes, with what hangs off it.
+    pub fn bytes(&self) -> usize {
+        let parts = self.parts();
+        let own = allocated_bytes(parts.bytes());
+        match self.value() {
+            Value::Blob(b) => own + blob_bytes(b),
+            _ => own,
+        }
+    }
+}
+
+/// Bytes that an allocation of `bytes` takes, in a slab or in the heap.
+pub fn allocated_bytes(bytes: usize) -> usize {
+    if bytes <= BLOCK_MAX {
+        Slab::block_bytes(bytes)
+    } else {
+        super::memory::usable_bytes(bytes)
+    }
+}
+
+fn blob_bytes(blob: &Blob) -> usize {
+    super::memory::usable_bytes(blob.capacity())
+        + super::memory::usable_bytes(size_of::<Vec<u8>>() + 16)
+}
+
+impl EntryMut<'_> {
+    /// # Safety
+    /// `at` is a live entry that nobody else looks at while the borrow lasts.
+    #[inline]
+    pub(super) unsafe fn new(at: NonNull<u8>) -> Self {
+        EntryMut {
+            at,
+            of: PhantomData,
+        }
+    }
+
+    /// The entry, to be read.
+    #[inline]
+    pub fn as_ref(&self) -> Entry<'_> {
+        // SAFETY: `self` borrows the entry exclusively.
+        unsafe { Entry::new(self.at) }
+    }
+
+    /// Writes the eviction policy's record.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        // SAFETY: as in `Entry::access`.
+        unsafe { self.at.as_ptr().cast::<u32>().write(access) }
+    }
+
+    /// Writes an integer where there is one already; false where there is not.
+    #[inline]
+    pub fn set_int(&mut self, n: i64) -> bool {
+        let parts = self.as_ref().parts();
+        if parts.kind != Kind::Int {
+            return false;
+        }
+        // SAFETY: an integer's value is 8 bytes.
+        unsafe {
+            let at = self.at.as_ptr().add(parts.value_at());
+            at.cast::<i64>().write_unaligned(n);
+        }
+        true
+    }
+
+    /// Moves the deadline where its field is wide enough for the new one, or
+    /// where there is none and none is wanted; false where it is not.
+    #[inline]
+    pub fn set_deadline(&mut self, deadline: Option<u64>) -> bool {
+        let flags = self.as_ref().parts().flags;
+        match (deadline, flags & 3) {
+            (None, 0) => true,
+            (Some(ms), width) if width == DEADLINE_8 || (width == DEADLINE_6 && ms < 1 << 48) => {
+                // SAFETY: the field is there and wide enough.
+                unsafe { write_deadline(self.at.as_ptr(), flags, ms) };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Overwrites the entry where the draft, which is for the same key, fits
+    /// its allocation exactly; false, and nothing changed, where it does not.
+    #[inline]
+    pub fn overwrite(&mut self, draft: &Draft<'_>) -> bool {
+        let old = self.as_ref().parts();
+        let bytes = draft.bytes();
+        if old.kind == Kind::Blob
+            || matches!(draft.value, NewValue::Blob(_))
+            || draft.kind() == Kind::Blob
+            || bytes > BLOCK_MAX
+            || bytes.div_ceil(8) != old.bytes().div_ceil(8)
+        {
+            return false;
+        }
+        write(self.at, draft.clone());
+        true
+    }
+
+    /// The blob's bytes, to be changed in place; `None` where the value is no
+    /// blob, or a reply still refers to it.
+    pub fn blob_mut(&mut self) -> Option<&mut Vec<u8>> {
+        let parts = self.as_ref().parts();
+        if parts.kind != Kind::Blob {
+            return None;
+        }
+        // SAFETY: the value is the pointer of an `Arc` that the entry owns.
+        unsafe {
+            let at = self.at.as_ptr().add(parts.value_at()).cast::<Blob>();
+            self.at.as_ptr().add(5).write(parts.flags | RAW);
+            Arc::get_mut(&mut *at)
+        }
+    }
+}

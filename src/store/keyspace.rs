@@ -1,0 +1,150 @@
+//! The keyspace: all shards, and how they are locked.
+//!
+//! **Lock order.** Whoever holds more than one shard took them by rising index.
+//! The whole keyspace is the same thing carried to its end: every shard, by
+//! rising index. There is no second lock, so an ordinary command pays for no
+//! gate, and no two holders can wait for each other.
+
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use super::eviction::Evictor;
+use super::shard::Shard;
+
+/// Keeps neighbours off each other's cache lines (two lines: they are fetched in pairs).
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// See the head of this file.
+pub struct Keyspace {
+    shards: Box<[Padded<Mutex<Shard>>]>,
+    bits: u8,
+    evictor: Evictor,
+}
+
+/// Shards that are locked together.
+pub enum Locked<'a> {
+    /// None of them.
+    None,
+    /// One: nearly every command.
+    One(usize, MutexGuard<'a, Shard>),
+    /// Some, by rising index.
+    Some(SmallVec<[(usize, MutexGuard<'a, Shard>); 16]>),
+    /// All of them.
+    All(Vec<MutexGuard<'a, Shard>>),
+}
+
+impl Keyspace {
+    /// An empty keyspace of at least `shards` shards: a power of two.
+    pub fn new(shards: usize) -> Keyspace {
+        let shards = shards.clamp(1, 1 << 10).next_power_of_two();
+        let bits = shards.trailing_zeros() as u8;
+        Keyspace {
+            shards: (0..shards)
+                .map(|_| Padded(Mutex::new(Shard::new(bits))))
+                .collect(),
+            bits,
+            evictor: Evictor,
+        }
+    }
+
+    /// What goes when memory is full.
+    #[inline]
+    pub fn evictor(&self) -> &Evictor {
+        &self.evictor
+    }
+
+    /// Number of shards.
+    pub fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Never: there is always a shard.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The shard of a key.
+    #[inline]
+    pub fn shard_of(&self, digest: u64) -> usize {
+        // In two steps, since a shift by 64 is none.
+        (digest >> 1 >> (63 - self.bits)) as usize
+    }
+
+    /// Locks one shard.
+    #[inline]
+    pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].0.lock()
+    }
+
+    /// Locks the shards named, in any order and with repetitions.
+    pub fn lock_some(&self, shards: &mut SmallVec<[usize; 16]>) -> Locked<'_> {
+        shards.sort_unstable();
+        shards.dedup();
+        match shards[..] {
+            [] => Locked::None,
+            [one] => Locked::One(one, self.lock(one)),
+            _ if shards.len() == self.len() => self.lock_all(),
+            _ => Locked::Some(shards.iter().map(|&i| (i, self.lock(i))).collect()),
+        }
+    }
+
+    /// Locks the whole keyspace.
+    pub fn lock_all(&self) -> Locked<'_> {
+        Locked::All(self.shards.iter().map(|s| s.0.lock()).collect())
+    }
+
+    /// Asks the processor for the line where a key must be.
+    #[inline]
+    pub fn prefetch_line(&self, db: u32, digest: u64) {
+        if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
+            table.prefetch_line(digest);
+        }
+    }
+
+    /// Asks the processor for a key's entry.
+    #[inline]
+    pub fn prefetch_entry(&self, db: u32, digest: u64) {
+        if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
+            table.prefetch_entry(digest);
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// A shard among those locked.
+    ///
+    /// # Panics
+    /// Where it is not: a command touched a key that it did not declare.
+    #[inline]
+    pub fn shard(&self, index: usize) -> &Shard {
+        match self {
+            Locked::One(i, shard) if *i == index => shard,
+            Locked::Some(shards) => match shards.binary_search_by_key(&index, |(i, _)| *i) {
+                Ok(at) => &shards[at].1,
+                Err(_) => undeclared(),
+            },
+            Locked::All(shards) => &shards[index],
+            _ => undeclared(),
+        }
+    }
+
+    /// As [`Locked::shard`], to be changed.
+    #[inline]
+    pub fn shard_mut(&mut self, index: usize) -> &mut Shard {
+        match self {
+            Locked::One(i, shard) if *i == index => shard,
+            Locked::Some(shards) => match shards.binary_search_by_key(&index, |(i, _)| *i) {
+                Ok(at) => &mut shards[at].1,
+                Err(_) => undeclared(),
+            },
+            Locked::All(shards) => &mut shards[index],
+            _ => undeclared(),
+        }
+    }
+}
+
+#[cold]
+fn undeclared() -> ! {
+    panic!("a command touched a key that it did not declare")
+}

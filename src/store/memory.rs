@@ -1,0 +1,158 @@
+//! What the process holds: an allocator that counts, and the figure that
+//! `maxmemory` is held against.
+//!
+//! `used_bytes` is the sum of two counts: what was asked of jemalloc, rounded up
+//! to its size classes, and the blocks that slabs have handed out. The pages
+//! behind the slabs are taken from jemalloc uncounted, so that a page's free
+//! blocks are no more "used" than jemalloc's own free regions are.
+//!
+//! Each thread gathers its changes and adds them to the shared count when they
+//! exceed [`FLUSH_BYTES`]: the figure is off by at most that for each thread.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use tikv_jemallocator::Jemalloc;
+
+/// How far a thread's own count may run ahead of the shared one.
+const FLUSH_BYTES: isize = 2048;
+
+static HEAP: AtomicI64 = AtomicI64::new(0);
+static BLOCKS: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    // Const-initialised and without a destructor: usable at any time of a thread's life.
+    static PENDING: Cell<isize> = const { Cell::new(0) };
+}
+
+/// The global allocator: jemalloc, counted.
+pub struct Counting;
+
+// SAFETY: every call is passed to jemalloc unchanged; counting neither
+// allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(usable_bytes(layout.size()) as isize);
+        // SAFETY: the caller's contract is jemalloc's.
+        unsafe { Jemalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(usable_bytes(layout.size()) as isize);
+        // SAFETY: as above.
+        unsafe { Jemalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(usable_bytes(layout.size()) as isize));
+        // SAFETY: as above.
+        unsafe { Jemalloc.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(usable_bytes(size) as isize - usable_bytes(layout.size()) as isize);
+        // SAFETY: as above.
+        unsafe { Jemalloc.realloc(at, layout, size) }
+    }
+}
+
+#[inline]
+fn count(bytes: isize) {
+    let sum = PENDING.get() + bytes;
+    if sum.abs() < FLUSH_BYTES {
+        PENDING.set(sum);
+    } else {
+        PENDING.set(0);
+        HEAP.fetch_add(sum as i64, Ordering::Relaxed);
+    }
+}
+
+/// Counts blocks that a slab handed out (or, negative, took back), in bytes.
+#[inline]
+pub fn count_blocks(bytes: isize) {
+    BLOCKS.fetch_add(bytes as i64, Ordering::Relaxed);
+}
+
+/// Bytes in use: the heap by jemalloc's size classes, and the slabs' blocks.
+pub fn used_bytes() -> usize {
+    let used = HEAP.load(Ordering::Relaxed) + BLOCKS.load(Ordering::Relaxed);
+    let used = used.max(0) as usize;
+    if used > PEAK.load(Ordering::Relaxed) {
+        PEAK.fetch_max(used, Ordering::Relaxed);
+    }
+    used
+}
+
+/// The most that `used_bytes` has ever answered.
+pub fn peak_bytes() -> usize {
+    PEAK.load(Ordering::Relaxed).max(used_bytes())
+}
+
+/// Forgets the peak (CONFIG RESETSTAT).
+pub fn reset_peak() {
+    PEAK.store(0, Ordering::Relaxed);
+}
+
+/// What jemalloc hands out for a request of `size` bytes: its size classes are
+/// 8, multiples of 16 up to 128, then four to each doubling.
+#[inline]
+pub const fn usable_bytes(size: usize) -> usize {
+    if size <= 8 {
+        return 8;
+    }
+    let doubling = usize::BITS - (size - 1).leading_zeros();
+    let step = if doubling <= 7 { 16 } else { 1 << (doubling - 3) };
+    (size + step - 1) & !(step - 1)
+}
+
+/// jemalloc's own view of the process, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocatorStats {
+    /// Handed out and not freed.
+    pub allocated: usize,
+    /// In pages that hold something handed out.
+    pub active: usize,
+    /// In pages that are physically there, as far as jemalloc knows.
+    pub resident: usize,
+    /// Mapped but given back to the operating system lazily.
+    pub retained: usize,
+}
+
+/// Reads jemalloc's statistics; costs some microseconds.
+pub fn allocator_stats() -> AllocatorStats {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    let _ = epoch::advance();
+    AllocatorStats {
+        allocated: stats::allocated::read().unwrap_or(0),
+        active: stats::active::read().unwrap_or(0),
+        resident: stats::resident::read().unwrap_or(0),
+        retained: stats::retained::read().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_are_those_of_jemalloc() {
+        for (size, class) in [
+            (1, 8),
+            (9, 16),
+            (17, 32),
+            (128, 128),
+            (129, 160),
+            (160, 160),
+            (161, 192),
+            (257, 320),
+            (4096, 4096),
+            (4097, 5120),
+            (17_593, 20_480),
+        ] {
+            assert_eq!(usable_bytes(size), class, "{size}");
+        }
+    }
+}

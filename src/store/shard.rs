@@ -1,0 +1,169 @@
+//! A shard: the part of every database whose keys' digests begin alike, and all
+//! that is kept beside it under one lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use smallvec::SmallVec;
+
+use super::table::Table;
+
+/// Set for a client when a key that it watches changes.
+pub type WatchFlag = Arc<AtomicBool>;
+
+/// What happened in a shard since the last CONFIG RESETSTAT.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys removed because their deadline had passed.
+    pub expired: u64,
+    /// Keys removed to make room.
+    pub evicted: u64,
+    /// Changes since the last snapshot.
+    pub changes: u64,
+}
+
+/// See the head of this file.
+pub struct Shard {
+    tables: Vec<Option<Box<Table>>>,
+    bits: u8,
+    watched: HashMap<(u32, Box<[u8]>), SmallVec<[WatchFlag; 1]>>,
+    /// What happened here.
+    pub stats: Stats,
+    /// When deadlines were last looked after, in Unix milliseconds.
+    pub swept_ms: u64,
+}
+
+impl Shard {
+    /// An empty shard, one of two to the power of `bits`.
+    pub fn new(bits: u8) -> Shard {
+        Shard {
+            tables: Vec::new(),
+            bits,
+            watched: HashMap::new(),
+            stats: Stats::default(),
+            swept_ms: 0,
+        }
+    }
+
+    /// A database's table, where it has ever had a key.
+    #[inline]
+    pub fn table(&self, db: u32) -> Option<&Table> {
+        self.tables.get(db as usize)?.as_deref()
+    }
+
+    /// A database's table, where it has ever had a key.
+    #[inline]
+    pub fn table_mut(&mut self, db: u32) -> Option<&mut Table> {
+        self.tables.get_mut(db as usize)?.as_deref_mut()
+    }
+
+    /// A database's table, made where there is none.
+    #[inline]
+    pub fn make_table(&mut self, db: u32) -> &mut Table {
+        let at = db as usize;
+        if at >= self.tables.len() {
+            self.tables.resize_with(at + 1, || None);
+        }
+        let bits = self.bits;
+        self.tables[at].get_or_insert_with(|| Box::new(Table::new(bits)))
+    }
+
+    /// The databases that have a table.
+    pub fn tables(&self) -> impl Iterator<Item = (u32, &Table)> {
+        self.tables
+            .iter()
+            .enumerate()
+            .filter_map(|(db, t)| Some((db as u32, t.as_deref()?)))
+    }
+
+    /// The databases that have a table, to be changed.
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = (u32, &mut Table)> {
+        self.tables
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(db, t)| Some((db as u32, t.as_deref_mut()?)))
+    }
+
+    /// Takes a database's keys out, all at once; dropping them is the caller's.
+    pub fn take_table(&mut self, db: u32) -> Option<Box<Table>> {
+        let table = self.tables.get_mut(db as usize)?.take()?;
+        if !table.is_empty() {
+            self.touch_all_watched(|d| d == db, Some(&table));
+        }
+        Some(table)
+    }
+
+    /// Exchanges two databases.
+    pub fn swap_tables(&mut self, a: u32, b: u32) {
+        let most = a.max(b) as usize;
+        if most >= self.tables.len() {
+            self.tables.resize_with(most + 1, || None);
+        }
+        self.tables.swap(a as usize, b as usize);
+        let watched = std::mem::take(&mut self.watched);
+        for ((db, key), flags) in watched {
+            let there = |db| {
+                self.table(db)
+                    .is_some_and(|t| t.find(crate::base::hash::digest(&key), &key).is_some())
+            };
+            if (db == a || db == b) && (there(a) || there(b)) {
+                flags.iter().for_each(|f| f.store(true, Ordering::Relaxed));
+            }
+            self.watched.insert((db, key), flags);
+        }
+    }
+
+    /// From now on a change of the key sets `flag`.
+    pub fn watch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) {
+        self.watched
+            .entry((db, key.into()))
+            .or_default()
+            .push(flag.clone());
+    }
+
+    /// Ends [`Shard::watch`] for this flag.
+    pub fn unwatch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) {
+        let key = (db, key.into());
+        if let Some(flags) = self.watched.get_mut(&key) {
+            flags.retain(|f| !Arc::ptr_eq(f, flag));
+            if flags.is_empty() {
+                self.watched.remove(&key);
+            }
+        }
+    }
+
+    /// Number of keys that clients watch.
+    pub fn watched(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Tells whoever watches the key that it changed.
+    #[inline]
+    pub fn touch(&self, db: u32, key: &[u8]) {
+        if !self.watched.is_empty() {
+            self.touch_watched(db, key);
+        }
+    }
+
+    #[cold]
+    fn touch_watched(&self, db: u32, key: &[u8]) {
+        if let Some(flags) = self.watched.get(&(db, key.into())) {
+            flags.iter().for_each(|f| f.store(true, Ordering::Relaxed));
+        }
+    }
+
+    fn touch_all_watched(&self, db: impl Fn(u32) -> bool, gone: Option<&Table>) {
+        for ((d, key), flags) in &self.watched {
+            let was_there =
+                gone.is_none_or(|t| t.find(crate::base::hash::digest(key), key).is_some());
+            if db(*d) && was_there {
+                flags.iter().for_each(|f| f.store(true, Ordering::Relaxed));
+            }
+        }
+    }
+}

@@ -1,0 +1,884 @@
+//! A hash table of entries that grows without a pause and can be walked at any
+//! time: the part of one shard that belongs to one database.
+//!
+//! ```text
+//!  digest   ┌── shard ──┬── directory ──┬──── … ────┬─ frag: 15 bits ─┐
+//!           │ top bits  │ next bits     │           │ place    tag (8)│
+//!           └───────────┴───────────────┴───────────┴─────────────────┘
+//!  directory  [seg][seg][seg]…   extendible hashing: 2^depth references
+//!                │
+//!  segment    1 to 64 lines, open addressing by line
+//!                │
+//!  line       ┌ 7 tags ┬ spilled ┬ 7 slots of 8 bytes ┐  one cache line
+//!             └────────┴─────────┴────────────────────┘
+//!  slot       ┌ place: 7 bits ┬ timer: 12 bits ┬ entry's address / 8: 45 bits ┐
+//! ```
+//!
+//! A segment that is full grows by an eighth to a half, to the next of
+//! [`LINES`]; at 64 lines it splits in two. Either touches at most 450 entries,
+//! so that no growth takes longer than some tens of microseconds, and the table
+//! is always about 85% full. Growing moves slots by their frag alone; only a
+//! split reads the keys again.
+//!
+//! An entry whose home line is full goes to one of the next lines; `spilled`
+//! counts, in every line that it passed, who did so: a search ends at a line
+//! that nobody passed. No tombstones.
+//!
+//! **SCAN's guarantee.** The cursor is a place in the order (directory bits,
+//! frag). Growing, splitting and merging keep that order, so whoever is there
+//! from the start of a walk to its end is met, however the table changes.
+//!
+//! **Rule that makes this sound:** an entry's address stands in exactly one
+//! slot, and the table that has the slot owns the entry. `&Table` reads,
+//! `&mut Table` alone changes or frees.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+use super::entry::{self, Draft, Entry, EntryMut};
+use super::slab::{self, Slab};
+use super::wheel::Timer;
+use crate::base::{clock, hash};
+
+/// Entries in a line.
+const WIDTH: usize = 7;
+/// The sizes of a segment, in lines: those that are size classes of jemalloc.
+const LINES: [u8; 20] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64,
+];
+const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) { 4 } else { 64 };
+const FRAG_BITS: u32 = 15;
+const PREFIX_BITS: u32 = 24;
+/// Bits of a cursor within a table.
+pub const CURSOR_BITS: u32 = FRAG_BITS + PREFIX_BITS;
+const ADDRESS: u64 = (1 << 45) - 1;
+const TIMER_AT: u32 = 45;
+const PLACE_AT: u32 = 57;
+/// Units in which a segment keeps when it is due, from the table's birth.
+const DUE_UNIT_MS: u64 = 64;
+const NEVER_DUE: u32 = u32::MAX;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line {
+    /// Seven tags, 0 where the slot is free, and in the top byte `spilled`.
+    tags: u64,
+    slots: [u64; WIDTH],
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Segment {
+    lines: NonNull<Line>,
+    count: u16,
+    /// Number of lines.
+    size: u8,
+    depth: u8,
+    /// When the first of its deadlines may be due.
+    due: u32,
+}
+
+const _: () = assert!(size_of::<Line>() == 64 && size_of::<Segment>() == 16);
+
+const SPILLED: u64 = 0xff << 56;
+const ONE_SPILLED: u64 = 1 << 56;
+const LOW7: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+const TAG_TOPS: u64 = 0x0080_8080_8080_8080;
+
+impl Line {
+    /// The top bit of every byte of the seven whose tag is `tag`.
+    #[inline]
+    fn matches(&self, tag: u8) -> u64 {
+        let x = self.tags ^ (u64::from(tag) * 0x0101_0101_0101_0101);
+        !(((x & LOW7) + LOW7) | x) & TAG_TOPS
+    }
+
+    #[inline]
+    fn taken(&self) -> u64 {
+        !self.matches(0) & TAG_TOPS
+    }
+
+    #[inline]
+    fn tag(&self, slot: usize) -> u8 {
+        (self.tags >> (slot * 8)) as u8
+    }
+
+    fn set_tag(&mut self, slot: usize, tag: u8) {
+        let at = slot * 8;
+        self.tags = self.tags & !(0xff << at) | u64::from(tag) << at;
+    }
+
+    fn frag(&self, slot: usize) -> u32 {
+        ((self.slots[slot] >> PLACE_AT) as u32) << 8 | u32::from(self.tag(slot))
+    }
+
+    /// 255 stays 255: from then on nobody knows how many there are.
+    fn spill(&mut self) {
+        if self.tags & SPILLED != SPILLED {
+            self.tags += ONE_SPILLED;
+        }
+    }
+
+    fn unspill(&mut self) {
+        if self.tags & SPILLED != SPILLED {
+            self.tags -= ONE_SPILLED;
+        }
+    }
+
+    #[inline]
+    fn is_passed(&self) -> bool {
+        self.tags & SPILLED != 0
+    }
+}
+
+/// The slots whose bits are set in a mask of [`Line`].
+fn slots_of(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let slot = (mask.trailing_zeros() / 8) as usize;
+            mask &= mask - 1;
+            slot
+        })
+    })
+}
+
+#[inline]
+fn frag(digest: u64) -> u32 {
+    let frag = digest as u32 & ((1 << FRAG_BITS) - 1);
+    // A tag of 0 means a free slot.
+    if frag & 0xff == 0 { frag | 1 } else { frag }
+}
+
+#[inline]
+fn home(frag: u32, size: usize) -> usize {
+    (frag as usize * size) >> FRAG_BITS
+}
+
+#[inline]
+fn address(slot: u64) -> NonNull<u8> {
+    let at = std::ptr::with_exposed_provenance_mut(((slot & ADDRESS) << 3) as usize);
+    NonNull::new(at).expect("a taken slot holds an entry")
+}
+
+fn timer(slot: u64) -> Timer {
+    Timer::from_bits((slot >> TIMER_AT) as u16)
+}
+
+fn slot_for(at: NonNull<u8>, frag: u32, timer: Timer) -> u64 {
+    let address = at.as_ptr().expose_provenance() as u64;
+    debug_assert!(address & 7 == 0 && address >> 48 == 0);
+    u64::from(frag >> 8) << PLACE_AT | u64::from(timer.bits()) << TIMER_AT | address >> 3
+}
+
+impl Segment {
+    #[inline]
+    fn lines(&self) -> &[Line] {
+        // SAFETY: a segment owns `size` lines.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr(), self.size.into()) }
+    }
+
+    #[inline]
+    fn lines_mut(&mut self) -> &mut [Line] {
+        // SAFETY: as above; `&mut self` is the directory's.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_ptr(), self.size.into()) }
+    }
+
+    fn new(size: u8, depth: u8) -> Segment {
+        let layout = Segment::layout(size);
+        // SAFETY: the layout is not empty; zeroes are empty lines.
+        let lines = unsafe { alloc_zeroed(layout) }.cast::<Line>();
+        Segment {
+            lines: NonNull::new(lines).unwrap_or_else(|| handle_alloc_error(layout)),
+            count: 0,
+            size,
+            depth,
+            due: NEVER_DUE,
+        }
+    }
+
+    fn layout(size: u8) -> Layout {
+        Layout::array::<Line>(size.into()).expect("at most 64 lines")
+    }
+
+    /// Frees the lines, not the entries.
+    fn free(self) {
+        // SAFETY: from `new` with this size; `self` is gone with this.
+        unsafe { dealloc(self.lines.as_ptr().cast(), Segment::layout(self.size)) };
+    }
+
+    /// How many entries may be in it before it grows.
+    fn limit(&self) -> usize {
+        let slots = usize::from(self.size) * WIDTH;
+        slots - slots / 12
+    }
+
+    /// Puts a slot in; there is a free one.
+    fn put(&mut self, frag: u32, bits: u64) -> (usize, usize) {
+        let size = usize::from(self.size);
+        let lines = self.lines_mut();
+        let mut at = home(frag, size);
+        loop {
+            let free = lines[at].matches(0);
+            if free != 0 {
+                let slot = (free.trailing_zeros() / 8) as usize;
+                lines[at].set_tag(slot, frag as u8);
+                lines[at].slots[slot] = bits;
+                self.count += 1;
+                return (at, slot);
+            }
+            lines[at].spill();
+            at = if at + 1 == size { 0 } else { at + 1 };
+        }
+    }
+
+    /// Takes a slot out and returns it.
+    fn take(&mut self, line: usize, slot: usize) -> u64 {
+        let size = usize::from(self.size);
+        let lines = self.lines_mut();
+        let mut at = home(lines[line].frag(slot), size);
+        while at != line {
+            lines[at].unspill();
+            at = if at + 1 == size { 0 } else { at + 1 };
+        }
+        lines[line].set_tag(slot, 0);
+        self.count -= 1;
+        self.lines()[line].slots[slot]
+    }
+
+    /// Every taken slot: (frag, bits).
+    fn each(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.lines()
+            .iter()
+            .flat_map(|l| slots_of(l.taken()).map(|s| (l.frag(s), l.slots[s])))
+    }
+
+    /// The same entries in a segment of another size.
+    fn resized(&self, size: u8) -> Segment {
+        let mut other = Segment::new(size, self.depth);
+        other.due = self.due;
+        for (frag, bits) in self.each() {
+            other.put(frag, bits);
+        }
+        other
+    }
+}
+
+/// The smallest size for `count` entries that leaves some room to grow.
+fn size_for(count: usize) -> u8 {
+    let wanted = (count + count / 6).div_ceil(WIDTH).min(LINES_MAX);
+    LINES[LINES.partition_point(|&n| usize::from(n) < wanted)]
+}
+
+/// Where an entry stands; good until the table next changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    segment: u32,
+    line: u8,
+    slot: u8,
+}
+
+/// See the head of this file.
+pub struct Table {
+    directory: Vec<Segment>,
+    depth: u8,
+    /// Bits of a digest, from the top, that chose the shard.
+    shard_bits: u8,
+    count: usize,
+    volatile: usize,
+    /// Entries that own something outside the slab.
+    outside: usize,
+    slab: Slab,
+    published: usize,
+    born_ms: u64,
+}
+
+// SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
+unsafe impl Send for Table {}
+
+impl Table {
+    /// An empty table for digests whose top `shard_bits` are the same.
+    pub fn new(shard_bits: u8) -> Table {
+        Table {
+            directory: vec![Segment::new(1, 0)],
+            depth: 0,
+            shard_bits,
+            count: 0,
+            volatile: 0,
+            outside: 0,
+            slab: Slab::new(),
+            published: 0,
+            born_ms: clock::unix_ms(),
+        }
+    }
+
+    /// Number of entries, those past their deadline included.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Number of entries with a deadline.
+    pub fn volatile(&self) -> usize {
+        self.volatile
+    }
+
+    /// Slots there are, for reports.
+    pub fn slots(&self) -> usize {
+        self.segments().map(|(_, s)| usize::from(s.size) * WIDTH).sum()
+    }
+
+    /// Bytes that the table takes beside its entries.
+    pub fn overhead_bytes(&self) -> usize {
+        let lines: usize = self.segments().map(|(_, s)| usize::from(s.size) * 64).sum();
+        lines + self.directory.capacity() * size_of::<Segment>()
+    }
+
+    #[inline]
+    fn index(&self, digest: u64) -> usize {
+        // In two steps, since a shift by 64 is none.
+        ((digest << self.shard_bits) >> 1 >> (63 - self.depth)) as usize
+    }
+
+    /// The first reference to a segment in the directory, and their number.
+    fn group(&self, index: usize) -> (usize, usize) {
+        let width = 1 << (self.depth - self.directory[index].depth);
+        (index & !(width - 1), width)
+    }
+
+    /// Every segment once, with its first index.
+    fn segments(&self) -> impl Iterator<Item = (usize, &Segment)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let segment = self.directory.get(at)?;
+            let first = at;
+            at += 1 << (self.depth - segment.depth);
+            Some((first, segment))
+        })
+    }
+
+    /// Asks the processor for the line where the key must be.
+    #[inline]
+    pub fn prefetch_line(&self, digest: u64) {
+        let segment = &self.directory[self.index(digest)];
+        let line = home(frag(digest), segment.size.into());
+        // SAFETY: within the segment's lines; a prefetch has no effect but on caches.
+        unsafe { prefetch(segment.lines.as_ptr().add(line).cast()) };
+    }
+
+    /// Asks the processor for the entry, looking only at its line.
+    #[inline]
+    pub fn prefetch_entry(&self, digest: u64) {
+        let segment = &self.directory[self.index(digest)];
+        let frag = frag(digest);
+        let line = &segment.lines()[home(frag, segment.size.into())];
+        for slot in slots_of(line.matches(frag as u8)) {
+            let bits = line.slots[slot];
+            if bits >> PLACE_AT == u64::from(frag >> 8) {
+                let at = address(bits).as_ptr();
+                // SAFETY: as above; the second line may lie behind the entry's end.
+                unsafe {
+                    prefetch(at);
+                    prefetch(at.wrapping_add(64));
+                }
+            }
+        }
+    }
+
+    /// Finds a key.
+    #[inline]
+    pub fn find(&self, digest: u64, key: &[u8]) -> Option<Place> {
+        let index = self.index(digest);
+        let segment = &self.directory[index];
+        let lines = segment.lines();
+        let frag = frag(digest);
+        let first = home(frag, lines.len());
+        let mut at = first;
+        loop {
+            let line = &lines[at];
+            for slot in slots_of(line.matches(frag as u8)) {
+                let bits = line.slots[slot];
+                if bits >> PLACE_AT == u64::from(frag >> 8) && self.read(bits).key() == key {
+                    return Some(Place {
+                        segment: index as u32,
+                        line: at as u8,
+                        slot: slot as u8,
+                    });
+                }
+            }
+            if !line.is_passed() {
+                return None;
+            }
+            at = if at + 1 == lines.len() { 0 } else { at + 1 };
+            if at == first {
+                return None;
+            }
+        }
+    }
+
+    #[inline]
+    fn read(&self, slot: u64) -> Entry<'_> {
+        // SAFETY: a taken slot holds a live entry; `&self` keeps it unchanged.
+        unsafe { Entry::new(address(slot)) }
+    }
+
+    #[inline]
+    fn slot(&self, place: Place) -> u64 {
+        self.directory[place.segment as usize].lines()[usize::from(place.line)].slots
+            [usize::from(place.slot)]
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, place: Place) -> &mut u64 {
+        &mut self.directory[place.segment as usize].lines_mut()[usize::from(place.line)].slots
+            [usize::from(place.slot)]
+    }
+
+    /// The entry at a place.
+    #[inline]
+    pub fn entry(&self, place: Place) -> Entry<'_> {
+        self.read(self.slot(place))
+    }
+
+    /// The entry at a place, to be changed.
+    #[inline]
+    pub fn entry_mut(&mut self, place: Place) -> EntryMut<'_> {
+        // SAFETY: a taken slot holds a live entry; `&mut self` is the only way to it.
+        unsafe { EntryMut::new(address(self.slot(place))) }
+    }
+
+    /// Adds an entry for a key that is not there.
+    pub fn insert(&mut self, digest: u64, draft: Draft<'_>, now_ms: u64) -> Place {
+        let mut index = self.index(digest);
+        while usize::from(self.directory[index].count) >= self.directory[index].limit() {
+            self.grow(index);
+            index = self.index(digest);
+        }
+        let timer = Timer::new(draft.deadline, now_ms);
+        let at = entry::create(&mut self.slab, draft);
+        self.count_in(at, timer);
+        let frag = frag(digest);
+        let due = self.due_unit(timer, now_ms);
+        let (first, _) = self.group(index);
+        let segment = &mut self.directory[first];
+        let (line, slot) = segment.put(frag, slot_for(at, frag, timer));
+        segment.due = segment.due.min(due);
+        Place {
+            segment: first as u32,
+            line: line as u8,
+            slot: slot as u8,
+        }
+    }
+
+    /// Puts another value, and deadline, in the place of an entry with the same key.
+    pub fn replace(&mut self, place: Place, draft: Draft<'_>, now_ms: u64) {
+        let timer = Timer::new(draft.deadline, now_ms);
+        let old = address(self.slot(place));
+        let was_volatile = self.entry(place).deadline().is_some();
+        if self.entry_mut(place).overwrite(&draft) {
+            self.volatile -= usize::from(was_volatile);
+            self.volatile += usize::from(timer.is_set());
+            self.set_timer(place, timer, now_ms);
+            return;
+        }
+        let at = entry::create(&mut self.slab, draft);
+        self.count_out(old);
+        self.count_in(at, timer);
+        // SAFETY: the slot is given its successor below, under the same `&mut self`.
+        unsafe { entry::destroy(&mut self.slab, old) };
+        let bits = self.slot_mut(place);
+        *bits = slot_for(at, ((*bits >> PLACE_AT) as u32) << 8, timer);
+        self.set_timer(place, timer, now_ms);
+    }
+
+    /// Gives an entry another deadline, or none.
+    pub fn set_deadline(&mut self, place: Place, deadline: Option<u64>, now_ms: u64) {
+        let before = self.entry(place).deadline();
+        if self.entry_mut(place).set_deadline(deadline) {
+            self.volatile -= usize::from(before.is_some());
+            self.volatile += usize::from(deadline.is_some());
+            self.set_timer(place, Timer::new(deadline, now_ms), now_ms);
+            return;
+        }
+        let old = self.entry(place);
+        let (key, access, raw) = (old.key().to_vec(), old.access(), old.is_raw());
+        // A blob changes hands; nothing else is dear to copy.
+        let bytes;
+        let value = match old.value() {
+            entry::Value::Int(n) => entry::NewValue::Int(n),
+            entry::Value::Blob(b) => entry::NewValue::Blob(b.clone()),
+            entry::Value::Str(s) => {
+                bytes = s.to_vec();
+                entry::NewValue::Str(&bytes)
+            }
+        };
+        let draft = Draft {
+            key: &key,
+            value,
+            deadline,
+            raw,
+            access,
+        };
+        self.replace(place, draft, now_ms);
+    }
+
+    fn set_timer(&mut self, place: Place, timer: Timer, now_ms: u64) {
+        let bits = self.slot_mut(place);
+        *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
+        let due = self.due_unit(timer, now_ms);
+        let (first, _) = self.group(place.segment as usize);
+        let segment = &mut self.directory[first];
+        segment.due = segment.due.min(due);
+    }
+
+    fn due_unit(&self, timer: Timer, now_ms: u64) -> u32 {
+        if !timer.is_set() {
+            return NEVER_DUE;
+        }
+        let unit = timer.due_ms(now_ms).saturating_sub(self.born_ms) / DUE_UNIT_MS;
+        unit.min(u64::from(NEVER_DUE - 1)) as u32
+    }
+
+    fn count_in(&mut self, at: NonNull<u8>, timer: Timer) {
+        // SAFETY: a live entry.
+        let entry = unsafe { Entry::new(at) };
+        self.outside += usize::from(is_outside(entry));
+        self.volatile += usize::from(timer.is_set());
+        self.count += 1;
+    }
+
+    fn count_out(&mut self, at: NonNull<u8>) {
+        // SAFETY: a live entry.
+        let entry = unsafe { Entry::new(at) };
+        self.outside -= usize::from(is_outside(entry));
+        self.volatile -= usize::from(entry.deadline().is_some());
+        self.count -= 1;
+    }
+
+    /// Removes an entry.
+    pub fn remove(&mut self, place: Place) {
+        let (first, _) = self.group(place.segment as usize);
+        let bits = self.directory[first].take(place.line.into(), place.slot.into());
+        self.count_out(address(bits));
+        // SAFETY: the slot is free now, so nothing refers to the entry any more.
+        unsafe { entry::destroy(&mut self.slab, address(bits)) };
+        let segment = &self.directory[first];
+        if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
+            self.shrink(first);
+        }
+    }
+
+    /// Makes room in a segment: more lines, or two segments.
+    fn grow(&mut self, index: usize) {
+        let (first, width) = self.group(index);
+        let old = self.directory[first];
+        let next = LINES.iter().find(|&&n| n > old.size);
+        if let Some(&size) = next.filter(|&&n| usize::from(n) <= LINES_MAX) {
+            let new = old.resized(size);
+            self.refer(first, width, new);
+        } else {
+            let (first, width) = if width == 1 {
+                self.deepen();
+                (first * 2, 2)
+            } else {
+                (first, width)
+            };
+            let (low, high) = self.split(&old);
+            self.refer(first, width / 2, low);
+            self.refer(first + width / 2, width / 2, high);
+        }
+        old.free();
+    }
+
+    /// Doubles the directory.
+    fn deepen(&mut self) {
+        assert!(u32::from(self.depth) < PREFIX_BITS, "the directory is at its limit");
+        self.directory = self.directory.iter().flat_map(|&s| [s, s]).collect();
+        self.depth += 1;
+    }
+
+    fn split(&self, old: &Segment) -> (Segment, Segment) {
+        let size = size_for(usize::from(old.count) * 5 / 8);
+        let mut halves = [
+            Segment::new(size, old.depth + 1),
+            Segment::new(size, old.depth + 1),
+        ];
+        for (_, bits) in old.each() {
+            // SAFETY: a prefetch has no effect but on caches.
+            unsafe { prefetch(address(bits).as_ptr()) };
+        }
+        let bit = 63 - u32::from(self.shard_bits) - u32::from(old.depth);
+        for (frag, bits) in old.each() {
+            let digest = hash::digest(self.read(bits).key());
+            let half = &mut halves[(digest >> bit & 1) as usize];
+            if usize::from(half.count) == half.limit() {
+                let next = LINES.iter().find(|&&n| n > half.size).copied();
+                let wider = half.resized(next.unwrap_or(LINES_MAX as u8));
+                std::mem::replace(half, wider).free();
+            }
+            half.put(frag, bits);
+        }
+        for half in &mut halves {
+            half.due = old.due;
+        }
+        (halves[0], halves[1])
+    }
+
+    fn refer(&mut self, first: usize, width: usize, segment: Segment) {
+        self.directory[first..first + width].fill(segment);
+    }
+
+    /// Fewer lines for a segment that is mostly empty, or one for it and its
+    /// sister where both fit well.
+    fn shrink(&mut self, first: usize) {
+        let (first, width) = self.group(first);
+        let old = self.directory[first];
+        if old.depth > 0 {
+            let sister_at = first ^ width;
+            let sister = self.directory[sister_at];
+            let together = usize::from(old.count) + usize::from(sister.count);
+            if sister.depth == old.depth && together * 2 <= LINES_MAX * WIDTH {
+                let mut merged = old.resized(size_for(together));
+                for (frag, bits) in sister.each() {
+                    merged.put(frag, bits);
+                }
+                merged.depth -= 1;
+                merged.due = merged.due.min(sister.due);
+                self.refer(first.min(sister_at), width * 2, merged);
+                old.free();
+                sister.free();
+                return;
+            }
+        }
+        let size = size_for(usize::from(old.count).max(1));
+        if size < old.size {
+            let new = old.resized(size);
+            self.refer(first, width, new);
+            old.free();
+        }
+    }
+
+    /// Walks one line from `cursor` on, and returns where to go on; `None` at
+    /// the end. A walk begins at 0.
+    pub fn scan<'a>(&'a self, cursor: u64, mut visit: impl FnMut(Entry<'a>)) -> Option<u64> {
+        let from = cursor as u32 & ((1 << FRAG_BITS) - 1);
+        let index = (cursor >> FRAG_BITS >> (PREFIX_BITS - u32::from(self.depth))) as usize;
+        let (first, width) = self.group(index.min(self.directory.len() - 1));
+        let segment = &self.directory[first];
+        let lines = segment.lines();
+        let wanted = home(from, lines.len());
+        let mut at = wanted;
+        loop {
+            let line = &lines[at];
+            for slot in slots_of(line.taken()) {
+                let frag = line.frag(slot);
+                if frag >= from && home(frag, lines.len()) == wanted {
+                    visit(self.read(line.slots[slot]));
+                }
+            }
+            at = if at + 1 == lines.len() { 0 } else { at + 1 };
+            if !line.is_passed() || at == wanted {
+                break;
+            }
+        }
+        if wanted + 1 < lines.len() {
+            // The first frag whose home is the next line.
+            let from = ((wanted + 1) << FRAG_BITS).div_ceil(lines.len()) as u64;
+            return Some(cursor >> FRAG_BITS << FRAG_BITS | from);
+        }
+        let next = (first + width) as u64;
+        (next < 1 << self.depth)
+            .then(|| next << (PREFIX_BITS - u32::from(self.depth)) << FRAG_BITS)
+    }
+
+    /// An entry chosen at random, each with the same probability; `None` where
+    /// there is none, or no luck in many tries because the table is nearly empty.
+    pub fn random(&self) -> Option<Entry<'_>> {
+        for _ in 0..4_096 {
+            let segment = &self.directory[self.random_segment()];
+            // A throw over the largest size: a small segment must not be preferred.
+            let at = clock::random_below((LINES_MAX * WIDTH) as u64) as usize;
+            let (line, slot) = (at / WIDTH, at % WIDTH);
+            if let Some(line) = segment.lines().get(line)
+                && line.tag(slot) != 0
+            {
+                return Some(self.read(line.slots[slot]));
+            }
+        }
+        let any = self.segments().find_map(|(_, s)| s.each().next())?;
+        Some(self.read(any.1))
+    }
+
+    fn random_segment(&self) -> usize {
+        clock::random_below(self.directory.len() as u64) as usize
+    }
+
+    /// Shows up to `most` entries that lie side by side from a random place on:
+    /// a random sample, since the order is that of the digests. With
+    /// `volatile`, only those with a deadline.
+    pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<Place>) {
+        let enough = out.len() + most;
+        let mut index = self.random_segment();
+        let mut start = None;
+        // Once around the directory at most.
+        for _ in 0..self.directory.len() {
+            let (first, width) = self.group(index);
+            let lines = self.directory[first].lines();
+            let from = start.unwrap_or_else(|| clock::random_below(lines.len() as u64) as usize);
+            start = Some(0);
+            for i in 0..lines.len() {
+                let at = (from + i) % lines.len();
+                for slot in slots_of(lines[at].taken()) {
+                    let bits = lines[at].slots[slot];
+                    if volatile && !timer(bits).is_set() {
+                        continue;
+                    }
+                    // SAFETY: a prefetch has no effect but on caches.
+                    unsafe { prefetch(address(bits).as_ptr()) };
+                    out.push(Place {
+                        segment: first as u32,
+                        line: at as u8,
+                        slot: slot as u8,
+                    });
+                    if out.len() == enough {
+                        return;
+                    }
+                }
+            }
+            index = first + width;
+            if index == self.directory.len() {
+                index = 0;
+            }
+        }
+    }
+
+    /// Removes entries whose deadline has passed, showing each to `gone` first,
+    /// from segments that are due; stops after `most` segments looked through
+    /// and says whether there may be more. With `all`, every timer is looked at:
+    /// for after a jump of the clock.
+    pub fn expire(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        all: bool,
+        mut gone: impl FnMut(Entry<'_>),
+    ) -> bool {
+        if self.volatile == 0 {
+            return false;
+        }
+        let now_unit = (now_ms.saturating_sub(self.born_ms) / DUE_UNIT_MS) as u32;
+        let mut looked = 0;
+        let mut index = 0;
+        while index < self.directory.len() {
+            let (first, width) = self.group(index);
+            index = first + width;
+            let due = self.directory[first].due;
+            if due == NEVER_DUE || (due > now_unit && !all) {
+                continue;
+            }
+            if looked == most {
+                return true;
+            }
+            looked += 1;
+            self.expire_segment(first, now_ms, all, &mut gone);
+            // Removal may have merged segments: go on behind this one.
+            while index < self.directory.len() && self.group(index).0 < index {
+                index += 1;
+            }
+        }
+        false
+    }
+
+    fn expire_segment(
+        &mut self,
+        first: usize,
+        now_ms: u64,
+        all: bool,
+        gone: &mut impl FnMut(Entry<'_>),
+    ) {
+        let mut next_due = NEVER_DUE;
+        let mut due: smallvec::SmallVec<[(usize, usize); 64]> = smallvec::SmallVec::new();
+        for (at, line) in self.directory[first].lines().iter().enumerate() {
+            for slot in slots_of(line.taken()) {
+                let timer = timer(line.slots[slot]);
+                if !timer.is_set() {
+                    continue;
+                }
+                if all || timer.due_ms(now_ms) <= now_ms {
+                    // SAFETY: a prefetch has no effect but on caches.
+                    unsafe { prefetch(address(line.slots[slot]).as_ptr()) };
+                    due.push((at, slot));
+                } else {
+                    next_due = next_due.min(self.due_unit(timer, now_ms));
+                }
+            }
+        }
+        for (at, slot) in due {
+            let bits = self.directory[first].lines()[at].slots[slot];
+            let entry = self.read(bits);
+            let deadline = entry.deadline();
+            if deadline.is_some_and(|ms| ms <= now_ms) {
+                gone(entry);
+                // Not by way of `remove`, which might shrink under our feet.
+                self.directory[first].take(at, slot);
+                self.count_out(address(bits));
+                // SAFETY: the slot is free now.
+                unsafe { entry::destroy(&mut self.slab, address(bits)) };
+            } else {
+                let timer = Timer::new(deadline, now_ms);
+                let bits = &mut self.directory[first].lines_mut()[at].slots[slot];
+                *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
+                next_due = next_due.min(self.due_unit(timer, now_ms));
+            }
+        }
+        let segment = &mut self.directory[first];
+        segment.due = next_due;
+        if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
+            self.shrink(first);
+        }
+    }
+
+    /// Tells the process's count what the entries take now.
+    #[inline]
+    pub fn publish_bytes(&mut self) {
+        slab::publish(&self.slab, &mut self.published);
+    }
+}
+
+fn is_outside(entry: Entry<'_>) -> bool {
+    entry.bytes() > slab::BLOCK_MAX || matches!(entry.value(), entry::Value::Blob(_))
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let segments: Vec<Segment> = self.segments().map(|(_, &s)| s).collect();
+        for segment in segments {
+            if self.outside > 0 {
+                for (_, bits) in segment.each() {
+                    // SAFETY: the table goes, and nothing refers to its entries.
+                    unsafe { entry::destroy(&mut self.slab, address(bits)) };
+                }
+            }
+            segment.free();
+        }
+        super::memory::count_blocks(-(self.published as isize));
+    }
+}
+
+/// # Safety
+/// None: a prefetch of any address is harmless. Unsafe only as an intrinsic.
+#[inline]
+unsafe fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch(at.cast(), _MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}

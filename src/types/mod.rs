@@ -1,0 +1,3 @@
+//! Pure data structures and algorithms of Redis's types.
+//!
+//! **Invariant:** knows neither keys nor clients nor the protocol.
