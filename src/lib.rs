@@ -1,9 +1,9 @@
 //! Larder.
 #![allow(missing_docs)]
 pub mod base;
-pub mod config;
-pub mod protocol;
-pub mod types;
-pub mod store;
-pub mod exec;
 pub mod command;
+pub mod config;
+pub mod exec;
+pub mod protocol;
+pub mod store;
+pub mod types;

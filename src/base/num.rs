@@ -113,8 +113,9 @@ mod tests {
         #[test]
         fn an_integer_comes_back_from_its_text(n: i64) {
             prop_assert_eq!(parse_i64(IntText::new(n).as_bytes()), Some(n));
-            prop_assert_eq!(IntText::new(n).as_bytes(), n.to_string().as_bytes());
-            prop_assert_eq!(IntText::unsigned(n as u64).as_bytes(), (n as u64).to_string().as_bytes());
+            let (signed, unsigned) = (IntText::new(n), IntText::unsigned(n as u64));
+            prop_assert_eq!(signed.as_bytes(), n.to_string().as_bytes());
+            prop_assert_eq!(unsigned.as_bytes(), (n as u64).to_string().as_bytes());
         }
 
         #[test]

@@ -7,14 +7,17 @@ use crate::protocol::reply::Reply;
 use crate::store::entry::Value;
 
 /// The family.
-pub const SPECS: &[Spec] = &[
-    Spec::new("get", 2, get)
-        .flags(READONLY | FAST)
-        .keys(&[key(1, RO | ACCESS)])
-        .category(crate::exec::spec::category::STRING)
-        .doc(Group::String, "1.0.0", "O(1)", "Returns the string value of a key.")
-        .args(&[Arg::key("key")]),
-];
+pub const SPECS: &[Spec] = &[Spec::new("get", 2, get)
+    .flags(READONLY | FAST)
+    .keys(&[key(1, RO | ACCESS)])
+    .category(crate::exec::spec::category::STRING)
+    .doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Returns the string value of a key.",
+    )
+    .args(&[Arg::key("key")])];
 
 /// Writes a value as a bulk string.
 pub(super) fn write_value(reply: &mut Reply<'_>, value: Value<'_>) {

@@ -218,13 +218,7 @@ fn run_unanswered(
 
 /// Runs one command, or says why not.
 #[inline]
-fn run_one(
-    engine: &Engine,
-    session: &mut Session,
-    call: &Call<'_>,
-    out: &mut Output,
-    now_ms: u64,
-) {
+fn run_one(engine: &Engine, session: &mut Session, call: &Call<'_>, out: &mut Output, now_ms: u64) {
     match admit(engine, session, call, now_ms) {
         Ok(Some((spec, skip))) => {
             if session.multi.is_some() && !spec.has(flag::NOT_QUEUED) {
@@ -324,7 +318,10 @@ fn admit(
 fn queue(session: &mut Session, call: &Call<'_>, spec: &'static Spec) {
     let argv: Vec<Vec<u8>> = call.argv.iter().map(|a| a.to_vec()).collect();
     if let Some(multi) = session.multi.as_mut() {
-        multi.bytes += argv.iter().map(|a| a.len() + size_of::<Vec<u8>>()).sum::<usize>();
+        multi.bytes += argv
+            .iter()
+            .map(|a| a.len() + size_of::<Vec<u8>>())
+            .sum::<usize>();
         multi.queued.push(Queued {
             spec,
             number: call.number,
@@ -422,7 +419,11 @@ pub(super) fn run_queued<'t>(
         spec: Some(top),
         number: queued.number,
     };
-    let skip = if top.subcommands.is_empty() || argv.len() < 2 { 1 } else { 2 };
+    let skip = if top.subcommands.is_empty() || argv.len() < 2 {
+        1
+    } else {
+        2
+    };
     txn.db = session.db;
     call_handler(engine, session, txn, &call, (queued.spec, skip), out);
 }

@@ -42,13 +42,25 @@ impl Event {
     /// The key lost its deadline.
     pub const PERSIST: Event = Event::generic("persist");
     /// The key's deadline passed, and it was removed.
-    pub const EXPIRED: Event = Event { class: 'x', name: "expired" };
+    pub const EXPIRED: Event = Event {
+        class: 'x',
+        name: "expired",
+    };
     /// The key was removed to make room.
-    pub const EVICTED: Event = Event { class: 'e', name: "evicted" };
+    pub const EVICTED: Event = Event {
+        class: 'e',
+        name: "evicted",
+    };
     /// The key was not there before.
-    pub const NEW: Event = Event { class: 'n', name: "new" };
+    pub const NEW: Event = Event {
+        class: 'n',
+        name: "new",
+    };
     /// A read did not find the key.
-    pub const MISS: Event = Event { class: 'm', name: "keymiss" };
+    pub const MISS: Event = Event {
+        class: 'm',
+        name: "keymiss",
+    };
 }
 
 /// What happened to one key.

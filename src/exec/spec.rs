@@ -715,9 +715,7 @@ impl CommandTable {
 fn name_hash(name: &[u8]) -> u32 {
     let n = name.len();
     let letter = |i: usize| u32::from(name.get(i).copied().unwrap_or(0) | 0x20);
-    let mix = letter(0)
-        | letter(n / 2) << 8
-        | letter(n.wrapping_sub(1)) << 16
-        | letter(n / 3) << 24;
+    let mix =
+        letter(0) | letter(n / 2) << 8 | letter(n.wrapping_sub(1)) << 16 | letter(n / 3) << 24;
     (mix ^ (n as u32).wrapping_mul(0x9e37)).wrapping_mul(0x9e37_79b1) >> 12
 }

@@ -316,7 +316,9 @@ impl<'a> Txn<'a> {
 
     /// Writes the eviction policy's record of a key; no change to anybody else.
     pub fn set_access(&mut self, found: Found, access: u32) {
-        self.table_mut(found).entry_mut(found.place).set_access(access);
+        self.table_mut(found)
+            .entry_mut(found.place)
+            .set_access(access);
     }
 
     /// Removes a key.
@@ -465,4 +467,3 @@ impl<'a> Txn<'a> {
         None
     }
 }
-

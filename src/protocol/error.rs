@@ -81,7 +81,9 @@ impl Error {
 
     /// "wrong number of arguments for 'name' command".
     pub fn arity(name: &str) -> Error {
-        Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+        Error::new(format!(
+            "ERR wrong number of arguments for '{name}' command"
+        ))
     }
 
     /// "invalid expire time in 'name' command".

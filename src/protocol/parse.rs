@@ -72,9 +72,7 @@ fn line(buffer: &[u8], from: usize) -> Line<'_> {
 fn length(digits: &[u8]) -> Option<i64> {
     match digits {
         [d @ b'0'..=b'9'] => Some(i64::from(d - b'0')),
-        [c @ b'1'..=b'9', d @ b'0'..=b'9'] => {
-            Some(i64::from(c - b'0') * 10 + i64::from(d - b'0'))
-        }
+        [c @ b'1'..=b'9', d @ b'0'..=b'9'] => Some(i64::from(c - b'0') * 10 + i64::from(d - b'0')),
         _ => num::parse_i64(digits),
     }
 }

@@ -354,8 +354,10 @@ unsafe fn write_blob(p: *mut u8, key_end: *mut u8, blob: Blob) {
 unsafe fn write_deadline(p: *mut u8, flags: u8, ms: u64) {
     // SAFETY: the flags say how wide the field is.
     unsafe {
-        p.add(HEAD)
-            .copy_from_nonoverlapping(ms.to_le_bytes().as_ptr(), DEADLINE_BYTES[usize::from(flags & 3)]);
+        p.add(HEAD).copy_from_nonoverlapping(
+            ms.to_le_bytes().as_ptr(),
+            DEADLINE_BYTES[usize::from(flags & 3)],
+        );
     }
 }
 
@@ -422,9 +424,9 @@ impl<'a> Entry<'a> {
         match parts.kind {
             Kind::Embedded => Value::Str(self.slice(at, parts.value_len)),
             // SAFETY: an integer's value is 8 bytes.
-            Kind::Int => Value::Int(unsafe {
-                self.at.as_ptr().add(at).cast::<i64>().read_unaligned()
-            }),
+            Kind::Int => {
+                Value::Int(unsafe { self.at.as_ptr().add(at).cast::<i64>().read_unaligned() })
+            }
             // SAFETY: a blob's value is an aligned `Arc` that the entry owns.
             Kind::Blob => Value::Blob(unsafe { &*self.at.as_ptr().add(at).cast::<Blob>() }),
         }

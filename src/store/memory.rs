@@ -104,7 +104,11 @@ pub const fn usable_bytes(size: usize) -> usize {
         return 8;
     }
     let doubling = usize::BITS - (size - 1).leading_zeros();
-    let step = if doubling <= 7 { 16 } else { 1 << (doubling - 3) };
+    let step = if doubling <= 7 {
+        16
+    } else {
+        1 << (doubling - 3)
+    };
     (size + step - 1) & !(step - 1)
 }
 

@@ -47,7 +47,11 @@ const WIDTH: usize = 7;
 const LINES: [u8; 20] = [
     1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64,
 ];
-const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) { 4 } else { 64 };
+const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) {
+    4
+} else {
+    64
+};
 const FRAG_BITS: u32 = 15;
 const PREFIX_BITS: u32 = 24;
 /// Bits of a cursor within a table.
@@ -329,7 +333,9 @@ impl Table {
 
     /// Slots there are, for reports.
     pub fn slots(&self) -> usize {
-        self.segments().map(|(_, s)| usize::from(s.size) * WIDTH).sum()
+        self.segments()
+            .map(|(_, s)| usize::from(s.size) * WIDTH)
+            .sum()
     }
 
     /// Bytes that the table takes beside its entries.
@@ -596,7 +602,10 @@ impl Table {
 
     /// Doubles the directory.
     fn deepen(&mut self) {
-        assert!(u32::from(self.depth) < PREFIX_BITS, "the directory is at its limit");
+        assert!(
+            u32::from(self.depth) < PREFIX_BITS,
+            "the directory is at its limit"
+        );
         self.directory = self.directory.iter().flat_map(|&s| [s, s]).collect();
         self.depth += 1;
     }
@@ -691,8 +700,7 @@ impl Table {
             return Some(cursor >> FRAG_BITS << FRAG_BITS | from);
         }
         let next = (first + width) as u64;
-        (next < 1 << self.depth)
-            .then(|| next << (PREFIX_BITS - u32::from(self.depth)) << FRAG_BITS)
+        (next < 1 << self.depth).then(|| next << (PREFIX_BITS - u32::from(self.depth)) << FRAG_BITS)
     }
 
     /// An entry chosen at random, each with the same probability; `None` where
