@@ -4,6 +4,8 @@ pub mod base;
 pub mod command;
 pub mod config;
 pub mod exec;
+pub mod net;
 pub mod protocol;
+pub mod server;
 pub mod store;
 pub mod types;

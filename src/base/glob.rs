@@ -57,7 +57,7 @@ pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
     rest.iter().all(|&b| b == b'*')
 }
 
-/// Whether `pattern` holds nothing that [`matches`] would take for a wildcard.
+/// Whether `pattern` holds nothing that [`matches()`] would take for a wildcard.
 pub fn is_literal(pattern: &[u8]) -> bool {
     !pattern.iter().any(|b| matches!(b, b'*' | b'?' | b'['))
 }

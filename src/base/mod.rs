@@ -6,5 +6,6 @@
 pub mod clock;
 pub mod glob;
 pub mod hash;
+pub mod log;
 pub mod num;
 pub mod units;

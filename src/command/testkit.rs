@@ -44,6 +44,7 @@ impl Kit {
         let client = engine.clients.add(Arrival {
             addr: "127.0.0.1:1".into(),
             local_addr: "127.0.0.1:2".into(),
+            is_local: true,
             is_unix: false,
             fd: 0,
             worker: 0,

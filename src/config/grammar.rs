@@ -137,6 +137,7 @@ fn is_space(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     fn words(line: &str) -> Result<Vec<String>, Unbalanced> {
@@ -176,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_quoted_come_back_as_one_word(all in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..5)) {
+        fn any_bytes_quoted_come_back_as_one_word(all in vec(vec(any::<u8>(), 0..40), 0..5)) {
             let mut line = Vec::new();
             for word in &all {
                 quote(word, &mut line);
@@ -187,7 +188,7 @@ mod tests {
         }
 
         #[test]
-        fn any_line_splits_or_is_refused(line in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_line_splits_or_is_refused(line in vec(any::<u8>(), 0..60)) {
             if let Ok(words) = split(&line) {
                 let mut quoted = Vec::new();
                 for word in &words {

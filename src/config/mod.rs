@@ -28,6 +28,8 @@ mod rewrite;
 mod settings;
 mod structured;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use args::{Invocation, Unsupported};
 pub use grammar::{Unbalanced, quote, split};

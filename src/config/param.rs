@@ -37,7 +37,8 @@ fn cores_for_zero(workers: i128) -> i128 {
 macro_rules! params {
     ($(
         $(#[$doc:meta])*
-        $handle:ident: $kind:ident($name:literal $(, $arg:expr)*) $(.$with:ident($($value:expr),*))*;
+        $handle:ident: $kind:ident($name:literal $(, $arg:expr)*)
+            $(.$with:ident($($value:expr),*))*;
     )*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Row {
@@ -87,8 +88,10 @@ params! {
     IO_THREADS_ALWAYS_ACTIVE: Flag("io-threads-always-active", "no").hidden();
     MIN_IO_THREADS_AVOID_COPY_REPLY: Int("min-io-threads-avoid-copy-reply", "7", 0..=I32_MAX)
         .hidden();
+    /// Bytes.
     MIN_STRING_SIZE_AVOID_COPY_REPLY: Int("min-string-size-avoid-copy-reply", "16384", 0..=I32_MAX)
         .hidden();
+    /// Bytes.
     MIN_STRING_SIZE_AVOID_COPY_REPLY_THREADED: Int(
         "min-string-size-avoid-copy-reply-threaded",
         "65536",
@@ -115,6 +118,7 @@ params! {
         .in_force();
     RDMA_BIND: Structured("rdma-bind", "", Kind::Addresses);
     RDMA_PORT: Int("rdma-port", "0", 0..=65535);
+    /// Bytes.
     RDMA_RX_SIZE: Int("rdma-rx-size", "1048576", 64 * 1024..=16 * MIB).immutable();
     RDMA_COMPLETION_VECTOR: Int("rdma-completion-vector", "-1", -1..=1024).immutable();
 
@@ -129,9 +133,20 @@ params! {
     DIR: Text("dir", "").protected().refused_while_loading().kept_as(Kind::Folder).in_force();
     /// Rounds of background work in a second, from 1 to 500.
     HZ: Int("hz", "10", 0..=I32_MAX).adjust(|hz| hz.clamp(1, 500)).in_force();
+    /// Seconds that a shutdown waits for followers.
     SHUTDOWN_TIMEOUT: Int("shutdown-timeout", "10", 0..=I32_MAX);
-    SHUTDOWN_ON_SIGINT: Bits("shutdown-on-sigint", "default", names::SHUTDOWN, names::SAVE_OR_NOT);
-    SHUTDOWN_ON_SIGTERM: Bits("shutdown-on-sigterm", "default", names::SHUTDOWN, names::SAVE_OR_NOT);
+    SHUTDOWN_ON_SIGINT: Bits(
+        "shutdown-on-sigint",
+        "default",
+        names::SHUTDOWN,
+        names::SAVE_OR_NOT
+    );
+    SHUTDOWN_ON_SIGTERM: Bits(
+        "shutdown-on-sigterm",
+        "default",
+        names::SHUTDOWN,
+        names::SAVE_OR_NOT
+    );
     /// The least severe message that is logged.
     LOGLEVEL: Choice("loglevel", "notice", names::LOG_LEVELS).in_force();
     /// The log; empty for standard output.
@@ -167,22 +182,27 @@ params! {
     ACLLOG_MAX_LEN: Int("acllog-max-len", "128", 0..=I64_MAX);
     ACL_PUBSUB_DEFAULT: Choice("acl-pubsub-default", "resetchannels", names::PUBSUB_DEFAULT);
     /// Who may change protected parameters.
-    ENABLE_PROTECTED_CONFIGS: Choice("enable-protected-configs", "no", names::WHO).immutable().in_force();
+    ENABLE_PROTECTED_CONFIGS: Choice("enable-protected-configs", "no", names::WHO)
+        .immutable()
+        .in_force();
     /// Who may call DEBUG.
-    ENABLE_DEBUG_COMMAND: Choice("enable-debug-command", "no", names::WHO).immutable().in_force();
+    ENABLE_DEBUG_COMMAND: Choice("enable-debug-command", "no", names::WHO)
+        .immutable()
+        .in_force();
     ENABLE_MODULE_COMMAND: Choice("enable-module-command", "no", names::WHO).immutable();
 
     // The keyspace and its memory.
 
     /// Number of databases.
     DATABASES: Int("databases", "16", 1..=I32_MAX).immutable().in_force();
-    /// Most bytes of memory; 0 for no limit.
+    /// Bytes of memory; 0 for no limit.
     MAXMEMORY: Int("maxmemory", "0", 0..=U64_MAX).form(Form::Bytes).in_force();
     /// What is evicted when memory is full; `larder` is the native policy.
     MAXMEMORY_POLICY: Choice("maxmemory-policy", "larder", names::POLICIES).in_force();
     /// Entries that an eviction by sampling looks at.
     MAXMEMORY_SAMPLES: Int("maxmemory-samples", "5", 1..=64).in_force();
     MAXMEMORY_EVICTION_TENACITY: Int("maxmemory-eviction-tenacity", "10", 0..=100);
+    /// Bytes for all clients together, or where negative, percent of maxmemory; 0 for no limit.
     MAXMEMORY_CLIENTS: Int("maxmemory-clients", "0", -100..=I64_MAX).form(Form::BytesOrPercent);
     /// How slowly the access frequency of a key grows with its accesses.
     LFU_LOG_FACTOR: Int("lfu-log-factor", "10", 0..=I32_MAX).in_force();
@@ -204,12 +224,18 @@ params! {
     IMPORT_MODE: Flag("import-mode", "no");
     JEMALLOC_BG_THREAD: Flag("jemalloc-bg-thread", "yes");
     ACTIVEDEFRAG: Flag("activedefrag", "no");
+    /// Bytes of waste below which nothing is moved.
     ACTIVE_DEFRAG_IGNORE_BYTES: Int("active-defrag-ignore-bytes", "100mb", 1..=I64_MAX)
         .form(Form::Bytes);
+    /// Percent of waste.
     ACTIVE_DEFRAG_THRESHOLD_LOWER: Int("active-defrag-threshold-lower", "10", 0..=1000);
+    /// Percent of waste.
     ACTIVE_DEFRAG_THRESHOLD_UPPER: Int("active-defrag-threshold-upper", "100", 0..=1000);
+    /// Percent of a core.
     ACTIVE_DEFRAG_CYCLE_MIN: Int("active-defrag-cycle-min", "1", 1..=99);
+    /// Percent of a core.
     ACTIVE_DEFRAG_CYCLE_MAX: Int("active-defrag-cycle-max", "25", 1..=99);
+    /// Microseconds.
     ACTIVE_DEFRAG_CYCLE_US: Int("active-defrag-cycle-us", "500", 0..=100000);
     ACTIVE_DEFRAG_MAX_SCAN_FIELDS: Int("active-defrag-max-scan-fields", "1000", 1..=I64_MAX);
 
@@ -217,26 +243,33 @@ params! {
 
     HASH_MAX_LISTPACK_ENTRIES: Int("hash-max-listpack-entries", "512", 0..=I64_MAX)
         .alias("hash-max-ziplist-entries");
+    /// Bytes.
     HASH_MAX_LISTPACK_VALUE: Int("hash-max-listpack-value", "64", 0..=I64_MAX)
         .alias("hash-max-ziplist-value")
         .form(Form::Bytes);
+    /// Elements of a node; from -1 to -5, a node of 4 to 64 KiB.
     LIST_MAX_LISTPACK_SIZE: Int("list-max-listpack-size", "-2", I32_MIN..=I32_MAX)
         .alias("list-max-ziplist-size");
     LIST_COMPRESS_DEPTH: Int("list-compress-depth", "0", 0..=I32_MAX);
     SET_MAX_INTSET_ENTRIES: Int("set-max-intset-entries", "512", 0..=I64_MAX);
     SET_MAX_LISTPACK_ENTRIES: Int("set-max-listpack-entries", "128", 0..=I64_MAX);
+    /// Bytes.
     SET_MAX_LISTPACK_VALUE: Int("set-max-listpack-value", "64", 0..=I64_MAX);
     ZSET_MAX_LISTPACK_ENTRIES: Int("zset-max-listpack-entries", "128", 0..=I64_MAX)
         .alias("zset-max-ziplist-entries");
+    /// Bytes.
     ZSET_MAX_LISTPACK_VALUE: Int("zset-max-listpack-value", "64", 0..=I64_MAX)
         .alias("zset-max-ziplist-value")
         .form(Form::Bytes);
+    /// Bytes.
     HLL_SPARSE_MAX_BYTES: Int("hll-sparse-max-bytes", "3000", 0..=I64_MAX).form(Form::Bytes);
+    /// Bytes.
     STREAM_NODE_MAX_BYTES: Int("stream-node-max-bytes", "4kb", 0..=I64_MAX).form(Form::Bytes);
     STREAM_NODE_MAX_ENTRIES: Int("stream-node-max-entries", "100", 0..=I64_MAX);
 
     // Scripts, events and tracking.
 
+    /// Milliseconds.
     BUSY_REPLY_THRESHOLD: Int("busy-reply-threshold", "5000", 0..=I64_MAX).alias("lua-time-limit");
     LUA_ENABLE_INSECURE_API: Flag("lua-enable-insecure-api", "no")
         .alias("lua-enable-deprecated-api")
@@ -249,14 +282,18 @@ params! {
 
     // What operators watch.
 
+    /// Microseconds; -1 for no log.
     COMMANDLOG_EXECUTION_SLOWER_THAN: Int("commandlog-execution-slower-than", "10000", -1..=I64_MAX)
         .alias("slowlog-log-slower-than");
     COMMANDLOG_SLOW_EXECUTION_MAX_LEN: Int("commandlog-slow-execution-max-len", "128", 0..=I64_MAX)
         .alias("slowlog-max-len");
+    /// Bytes; -1 for no log.
     COMMANDLOG_REQUEST_LARGER_THAN: Int("commandlog-request-larger-than", "1048576", -1..=I64_MAX);
     COMMANDLOG_LARGE_REQUEST_MAX_LEN: Int("commandlog-large-request-max-len", "128", 0..=I64_MAX);
+    /// Bytes; -1 for no log.
     COMMANDLOG_REPLY_LARGER_THAN: Int("commandlog-reply-larger-than", "1048576", -1..=I64_MAX);
     COMMANDLOG_LARGE_REPLY_MAX_LEN: Int("commandlog-large-reply-max-len", "128", 0..=I64_MAX);
+    /// Milliseconds; 0 for no monitor.
     LATENCY_MONITOR_THRESHOLD: Int("latency-monitor-threshold", "0", 0..=I64_MAX);
     LATENCY_TRACKING: Flag("latency-tracking", "yes");
     LATENCY_TRACKING_INFO_PERCENTILES: Structured(
@@ -264,6 +301,7 @@ params! {
         "50 99 99.9",
         Kind::Percentiles
     );
+    /// Milliseconds; 0 for none.
     WATCHDOG_PERIOD: Int("watchdog-period", "0", 0..=I32_MAX).hidden();
 
     // Snapshots and the append-only file.
@@ -283,7 +321,9 @@ params! {
     APPENDDIRNAME: Text("appenddirname", "appendonlydir").immutable().check(check::appenddirname);
     APPENDFSYNC: Choice("appendfsync", "everysec", names::FSYNC);
     NO_APPENDFSYNC_ON_REWRITE: Flag("no-appendfsync-on-rewrite", "no");
+    /// Percent of growth; 0 for never.
     AUTO_AOF_REWRITE_PERCENTAGE: Int("auto-aof-rewrite-percentage", "100", 0..=I32_MAX);
+    /// Bytes.
     AUTO_AOF_REWRITE_MIN_SIZE: Int("auto-aof-rewrite-min-size", "64mb", 0..=I64_MAX)
         .form(Form::Bytes);
     AOF_LOAD_TRUNCATED: Flag("aof-load-truncated", "yes");
@@ -310,16 +350,24 @@ params! {
     REPLICA_LAZY_FLUSH: Flag("replica-lazy-flush", "yes").alias("slave-lazy-flush");
     MIN_REPLICAS_TO_WRITE: Int("min-replicas-to-write", "0", 0..=I32_MAX)
         .alias("min-slaves-to-write");
+    /// Seconds.
     MIN_REPLICAS_MAX_LAG: Int("min-replicas-max-lag", "10", 0..=I32_MAX)
         .alias("min-slaves-max-lag");
+    /// Seconds.
     REPL_PING_REPLICA_PERIOD: Int("repl-ping-replica-period", "10", 1..=I32_MAX)
         .alias("repl-ping-slave-period");
+    /// Seconds.
     REPL_TIMEOUT: Int("repl-timeout", "60", 1..=I32_MAX);
-    REPL_BACKLOG_SIZE: Int("repl-backlog-size", "10mb", 1..=I64_MAX).form(Form::Bytes);
+    /// Bytes.
+    REPL_BACKLOG_SIZE: Int("repl-backlog-size", "10mb", 1..=I64_MAX)
+        .form(Form::Bytes)
+        .adjust(|size| size.max(16 * 1024));
+    /// Seconds; 0 for ever.
     REPL_BACKLOG_TTL: Int("repl-backlog-ttl", "3600", 0..=I64_MAX);
     REPL_DISABLE_TCP_NODELAY: Flag("repl-disable-tcp-nodelay", "no");
     REPL_MPTCP: Flag("repl-mptcp", "no").immutable();
     REPL_DISKLESS_SYNC: Flag("repl-diskless-sync", "yes");
+    /// Seconds.
     REPL_DISKLESS_SYNC_DELAY: Int("repl-diskless-sync-delay", "5", 0..=I32_MAX);
     REPL_DISKLESS_SYNC_MAX_REPLICAS: Int("repl-diskless-sync-max-replicas", "0", 0..=I32_MAX);
     REPL_DISKLESS_LOAD: Choice("repl-diskless-load", "disabled", names::DISKLESS_LOAD)
@@ -348,6 +396,7 @@ params! {
     CLUSTER_ANNOUNCE_IP: Text("cluster-announce-ip", "").check(check::announced_ip);
     CLUSTER_ANNOUNCE_PORT: Int("cluster-announce-port", "0", 0..=65535);
     CLUSTER_ANNOUNCE_TLS_PORT: Int("cluster-announce-tls-port", "0", 0..=65535);
+    /// Seconds.
     CLUSTER_BLACKLIST_TTL: Int("cluster-blacklist-ttl", "60", 0..=U64_MAX);
     CLUSTER_CONFIG_FILE: Text("cluster-config-file", "nodes.conf")
         .immutable()
@@ -355,15 +404,24 @@ params! {
     CLUSTER_CONFIG_SAVE_BEHAVIOR: Choice("cluster-config-save-behavior", "sync", names::NODES_FILE);
     CLUSTER_DATABASES: Int("cluster-databases", "1", 1..=I32_MAX).immutable();
     CLUSTER_ENABLED: Flag("cluster-enabled", "no").immutable();
+    /// Bytes; 0 for no limit.
     CLUSTER_LINK_SENDBUF_LIMIT: Int("cluster-link-sendbuf-limit", "0", 0..=U64_MAX)
         .form(Form::Bytes);
+    /// Milliseconds.
     CLUSTER_MANUAL_FAILOVER_TIMEOUT: Int("cluster-manual-failover-timeout", "5000", 1..=I32_MAX);
+    /// Percent of the nodes.
     CLUSTER_MESSAGE_GOSSIP_PERC: Int("cluster-message-gossip-perc", "10", 1..=100).hidden();
     CLUSTER_MIGRATION_BARRIER: Int("cluster-migration-barrier", "1", 0..=I32_MAX);
+    /// Milliseconds.
     CLUSTER_NODE_TIMEOUT: Int("cluster-node-timeout", "15000", 0..=I64_MAX);
+    /// Milliseconds.
     CLUSTER_PING_INTERVAL: Int("cluster-ping-interval", "0", 0..=I64_MAX).hidden();
     CLUSTER_PORT: Int("cluster-port", "0", 0..=65535).immutable();
-    CLUSTER_PREFERRED_ENDPOINT_TYPE: Choice("cluster-preferred-endpoint-type", "ip", names::ENDPOINTS);
+    CLUSTER_PREFERRED_ENDPOINT_TYPE: Choice(
+        "cluster-preferred-endpoint-type",
+        "ip",
+        names::ENDPOINTS
+    );
     CLUSTER_REPLICA_NO_FAILOVER: Flag("cluster-replica-no-failover", "no")
         .alias("cluster-slave-no-failover");
     CLUSTER_REPLICA_VALIDITY_FACTOR: Int("cluster-replica-validity-factor", "10", 0..=I32_MAX)
@@ -376,6 +434,7 @@ params! {
     );
     CLUSTER_SLOT_STATS_ENABLED: Flag("cluster-slot-stats-enabled", "no");
     AVAILABILITY_ZONE: Text("availability-zone", "");
+    /// Bytes; -1 for no limit.
     SLOT_MIGRATION_MAX_FAILOVER_REPL_BYTES: Int(
         "slot-migration-max-failover-repl-bytes",
         "0",
@@ -387,7 +446,9 @@ params! {
 
     TLS_PORT: Int("tls-port", "0", 0..=65535);
     TLS_SESSION_CACHE_SIZE: Int("tls-session-cache-size", "20480", 0..=I32_MAX);
+    /// Seconds.
     TLS_SESSION_CACHE_TIMEOUT: Int("tls-session-cache-timeout", "300", 0..=I32_MAX);
+    /// Seconds; 0 for never.
     TLS_AUTO_RELOAD_INTERVAL: Int("tls-auto-reload-interval", "0", 0..=I32_MAX);
     TLS_CLUSTER: Flag("tls-cluster", "no");
     TLS_REPLICATION: Flag("tls-replication", "no");
@@ -414,8 +475,11 @@ params! {
     ENABLE_DEBUG_ASSERT: Flag("enable-debug-assert", "no").immutable().hidden();
     DEBUG_CONTEXT: Text("debug-context", "").hidden();
     AOF_DISABLE_AUTO_GC: Flag("aof-disable-auto-gc", "no").hidden();
+    /// Microseconds.
     RDB_KEY_SAVE_DELAY: Int("rdb-key-save-delay", "0", I32_MIN..=I32_MAX).hidden();
+    /// Microseconds.
     KEY_LOAD_DELAY: Int("key-load-delay", "0", I32_MIN..=I32_MAX).hidden();
+    /// Bytes.
     LOADING_PROCESS_EVENTS_INTERVAL_BYTES: Int(
         "loading-process-events-interval-bytes",
         "2097152",

@@ -78,7 +78,7 @@ impl std::error::Error for RewriteError {}
 
 /// The text of `file` that sets `values`, made from its old text.
 fn rewritten(old: &[u8], values: &[Value], file: &Path) -> Vec<u8> {
-    let mut text = Text::parse(old);
+    let mut text = Lines::parse(old);
     for (index, value) in values.iter().enumerate() {
         text.set(index, value);
     }
@@ -99,16 +99,16 @@ fn rewritten(old: &[u8], values: &[Value], file: &Path) -> Vec<u8> {
 
 /// A config file's lines; one that is dropped is `None`, and one that becomes
 /// several holds them all.
-struct Text {
+struct Lines {
     lines: Vec<Option<Vec<u8>>>,
     /// Which lines set which row of the table.
     settings: BTreeMap<usize, Vec<usize>>,
     is_signed: bool,
 }
 
-impl Text {
-    fn parse(old: &[u8]) -> Text {
-        let mut text = Text {
+impl Lines {
+    fn parse(old: &[u8]) -> Lines {
+        let mut text = Lines {
             lines: Vec::new(),
             settings: BTreeMap::new(),
             is_signed: false,
@@ -132,22 +132,21 @@ impl Text {
     fn set(&mut self, index: usize, value: &Value) {
         let param = &TABLE[index];
         let new = || param.kind().lines(param.name(), value).join(&b'\n');
-        match self.settings.get(&index).map(Vec::as_slice) {
-            None => {
+        match self.settings.get(&index).map_or(&[][..], Vec::as_slice) {
+            [] => {
                 // The default of a folder is where the next start happens to be.
                 if matches!(param.kind(), Kind::Folder) || *value != param.default_value() {
                     self.append(new());
                 }
             }
-            Some([only]) if self.says(*only, index, value) => {}
-            Some([first, others @ ..]) => {
+            [only] if self.says(*only, index, value) => {}
+            [first, others @ ..] => {
                 let new = new();
                 self.lines[*first] = (!new.is_empty()).then_some(new);
                 for &other in others {
                     self.lines[other] = None;
                 }
             }
-            Some([]) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::kind::{Kind, Value, name_of};
 use super::load::Directive;
-use super::param::{self, Access, Bits, Choice, Flag, Int, Structured, TABLE, Text};
+use super::param::{self, Access, Bits, Choice, Flag, Int, TABLE, Text};
 use super::structured::{OomScores, OutputLimits, Primary, SavePoint};
 use super::table;
 use crate::base::glob::{self, Case};
@@ -95,7 +95,7 @@ impl Settings {
     pub(super) fn new(state: State, file: Option<PathBuf>, directives: Vec<Directive>) -> Settings {
         let settings = Settings {
             published: array::from_fn(|_| AtomicI64::new(0)),
-            state: RwLock::new(State::defaults()),
+            state: RwLock::new(state.clone()),
             writer: Mutex::new(()),
             file,
             directives,
@@ -137,9 +137,9 @@ impl Settings {
         })
     }
 
-    /// The addresses of `bind` or `rdma-bind`.
-    pub fn addresses(&self, handle: Structured) -> Vec<Arc<[u8]>> {
-        self.exact(handle.index(), |value| match value {
+    /// The addresses to listen on, as they are written; empty for none.
+    pub fn bind(&self) -> Vec<Arc<[u8]>> {
+        self.exact(param::BIND.index(), |value| match value {
             Value::Addresses(all) => Some(all.clone()),
             _ => None,
         })

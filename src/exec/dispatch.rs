@@ -65,12 +65,18 @@ impl<'a> Batch<'a> {
         self.commands.is_empty()
     }
 
-    /// Forgets everything but the memory, which the next batch may use for
-    /// words of another life.
-    pub fn recycle<'b>(mut self) -> Batch<'b> {
+    /// Forgets everything but the memory.
+    #[inline]
+    pub fn clear(&mut self) {
         self.argv.clear();
         self.commands.clear();
         self.keys.clear();
+    }
+
+    /// Forgets everything but the memory, which the next batch may use for
+    /// words of another life.
+    pub fn recycle<'b>(mut self) -> Batch<'b> {
+        self.clear();
         Batch {
             // The standard library makes this the same allocation.
             argv: self.argv.into_iter().map(|_| &[][..]).collect(),

@@ -101,6 +101,7 @@ pub struct Counters {
 #[derive(Default)]
 pub struct Shutdown {
     wanted: AtomicBool,
+    done: AtomicBool,
     notify: Notify,
 }
 
@@ -109,7 +110,6 @@ impl Shutdown {
     pub fn request(&self) {
         self.wanted.store(true, Ordering::Release);
         self.notify.notify_waiters();
-        self.notify.notify_one();
     }
 
     /// Whether the end was asked for.
@@ -119,8 +119,30 @@ impl Shutdown {
 
     /// Waits for that.
     pub async fn requested(&self) {
-        while !self.is_requested() {
-            self.notify.notified().await;
+        self.until(&self.wanted).await;
+    }
+
+    /// Says that all is written: the workers may let their connections go.
+    pub fn end(&self) {
+        self.done.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+
+    /// Waits for that.
+    pub async fn ended(&self) {
+        self.until(&self.done).await;
+    }
+
+    async fn until(&self, flag: &AtomicBool) {
+        loop {
+            // Registered before the flag is looked at, so that no call is missed.
+            let notified = self.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if flag.load(Ordering::Acquire) {
+                return;
+            }
+            notified.await;
         }
     }
 }
@@ -158,7 +180,7 @@ impl Engine {
     pub fn reclaim(&self, tables: Vec<Box<Table>>, later: bool) {
         let free = move || {
             drop(tables);
-            crate::store::slab::purge();
+            crate::store::slab::purge_beyond(0);
         };
         if later {
             // Without a thread to be had, it is done at once.

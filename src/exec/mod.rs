@@ -13,4 +13,5 @@ pub mod multi;
 pub mod room;
 pub mod session;
 pub mod spec;
+pub mod sweep;
 pub mod txn;

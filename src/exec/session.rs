@@ -127,6 +127,8 @@ pub struct Client {
     pub addr: String,
     /// Where it came to.
     pub local_addr: String,
+    /// Comes from this machine.
+    pub is_local: bool,
     /// Comes by a unix socket.
     pub is_unix: bool,
     /// The socket's descriptor.
@@ -180,6 +182,8 @@ pub struct Arrival {
     pub addr: String,
     /// See [`Client::local_addr`].
     pub local_addr: String,
+    /// Comes from this machine.
+    pub is_local: bool,
     /// See [`Client::is_unix`].
     pub is_unix: bool,
     /// See [`Client::fd`].
@@ -195,6 +199,7 @@ impl Client {
             id,
             addr: from.addr,
             local_addr: from.local_addr,
+            is_local: from.is_local,
             is_unix: from.is_unix,
             fd: from.fd,
             worker: from.worker,

@@ -239,6 +239,8 @@ impl Drop for Slab {
 /// Free pages of the process, and how much was mapped for them.
 struct Pool {
     free: Vec<NonNull<u8>>,
+    /// Free ones behind which there is no physical memory any more.
+    purged: Vec<NonNull<u8>>,
     mapped_bytes: usize,
     /// The rest of the newest chunk, cut page by page, so that what is not
     /// needed yet is not touched either.
@@ -251,6 +253,7 @@ unsafe impl Send for Pool {}
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
     free: Vec::new(),
+    purged: Vec::new(),
     mapped_bytes: 0,
     rest: ptr::null_mut(),
     rest_bytes: 0,
@@ -258,7 +261,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 
 impl Pool {
     fn take(&mut self) -> NonNull<u8> {
-        if let Some(page) = self.free.pop() {
+        if let Some(page) = self.free.pop().or_else(|| self.purged.pop()) {
             return page;
         }
         if self.rest_bytes == 0 {
@@ -301,21 +304,23 @@ impl Pool {
 /// Bytes mapped for all slabs, and how many of them lie in free pages.
 pub fn pool_bytes() -> (usize, usize) {
     let pool = POOL.lock();
-    (pool.mapped_bytes, pool.free.len() * PAGE + pool.rest_bytes)
+    let free = (pool.free.len() + pool.purged.len()) * PAGE;
+    (pool.mapped_bytes, free + pool.rest_bytes)
 }
 
-/// Gives the physical memory behind free pages back to the operating system
-/// (MEMORY PURGE, and the cron after much was freed).
-pub fn purge() {
-    let free = {
+/// Gives the physical memory behind free pages back to the operating system,
+/// but for `kept` bytes of them.
+pub fn purge_beyond(kept: usize) {
+    let pages = {
         let mut pool = POOL.lock();
-        std::mem::take(&mut pool.free)
+        let kept = (kept / PAGE).min(pool.free.len());
+        pool.free.split_off(kept)
     };
-    for page in &free {
+    for page in &pages {
         // SAFETY: a free page's contents are of no interest to anybody.
         unsafe { libc::madvise(page.as_ptr().cast(), PAGE, libc::MADV_DONTNEED) };
     }
-    POOL.lock().free.extend(free);
+    POOL.lock().purged.extend(pages);
 }
 
 /// Counts what a slab's use changed by, for the process's figure.

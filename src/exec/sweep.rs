@@ -1,0 +1,59 @@
+//! Punctual expiry: removes keys soon after their deadline, in slices.
+
+use std::sync::atomic::Ordering;
+
+use super::effect::{Change, Effect, Event};
+use super::engine::Engine;
+use crate::base::clock;
+
+/// Segments looked through under one lock: about 2,000 keys, some 50 µs.
+const SEGMENTS: usize = 4;
+/// From this jump of the clock on every timer is looked at: the wheel's past is
+/// 8 s long.
+const JUMP_MS: u64 = 5_000;
+
+/// Removes what is over in one shard, in one slice; true where there is more.
+pub fn slice(engine: &Engine, shard: usize) -> bool {
+    if !engine.active_expiry.load(Ordering::Relaxed) {
+        return false;
+    }
+    let now_ms = clock::unix_ms();
+    let wanted = engine.effects.wanted();
+    let mut effect = Effect::default();
+    let mut more = false;
+    let mut shard = engine.keyspace.lock(shard);
+    let last = std::mem::replace(&mut shard.swept_ms, now_ms);
+    let all = last != 0 && last.abs_diff(now_ms) > JUMP_MS;
+    let named = wanted || shard.watched() > 0;
+    let mut gone: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut count = 0;
+    for (db, table) in shard.tables_mut() {
+        if table.volatile() == 0 {
+            continue;
+        }
+        let most = if all { usize::MAX } else { SEGMENTS };
+        more |= table.expire(now_ms, most, all, |entry| {
+            count += 1;
+            if named {
+                gone.push((db, entry.key().to_vec()));
+            }
+        });
+        table.publish_bytes();
+    }
+    shard.stats.expired += count;
+    for (db, key) in gone {
+        shard.touch(db, &key);
+        if wanted {
+            effect.changes.push(Change {
+                db,
+                key: key.clone().into(),
+                event: Event::EXPIRED,
+            });
+            effect.commands.push((db, vec![b"DEL".to_vec(), key]));
+        }
+    }
+    if !effect.changes.is_empty() {
+        engine.effects.deliver(&effect);
+    }
+    more
+}

@@ -1,0 +1,462 @@
+//! One connection: a future that reads, runs and writes until it is over.
+//!
+//! An idle connection holds no buffer: reads and replies go through memory that
+//! all connections of a worker share, and only what is cut off, an incomplete
+//! command or a reply that the socket would not take, is kept with the
+//! connection.
+//!
+//! ```text
+//!            socket ──► scratch.input ──► batch ──► dispatch ──► scratch.out ──► socket
+//!                          ▲  │ cut off                              │ not taken
+//!                          └ rest, partial (conn)            pending (conn)
+//! ```
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use super::stream::Stream;
+use crate::base::clock;
+use crate::config::{ClientClass, param};
+use crate::exec::dispatch::{Batch, run_batch};
+use crate::exec::engine::{Engine, add};
+use crate::exec::multi;
+use crate::exec::session::{Closing, Session};
+use crate::protocol::error::Error;
+use crate::protocol::output::Output;
+use crate::protocol::parse::{self, Limits, Parsed, Partial};
+use crate::protocol::reply::Reply;
+use crate::{verbose, warning};
+
+/// What one read takes at most.
+const INPUT_BYTES: usize = 64 * 1024;
+/// Commands of one batch: what is prefetched for them stays in the nearest cache.
+const BATCH: usize = 64;
+/// Reads in a row before other connections get their turn.
+const TURNS: usize = 4;
+/// A string of at least this size is kept in the memory that it was read into.
+const BLOB_MIN: usize = 16 * 1024;
+/// What a shared buffer keeps of its memory after a large reply.
+const OUTPUT_KEPT: usize = 256 * 1024;
+
+/// Memory that the connections of a worker use in turn.
+struct Scratch {
+    input: Vec<u8>,
+    out: Output,
+    batch: Option<Batch<'static>>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        input: vec![0; INPUT_BYTES],
+        out: {
+            let mut out = Output::default();
+            out.bytes_mut().reserve(OUTPUT_KEPT / 4);
+            out
+        },
+        batch: Some(Batch::default()),
+    });
+}
+
+/// Makes this thread's shared memory now rather than at the first connection.
+pub fn prepare_thread() {
+    SCRATCH.with(|_| ());
+}
+
+/// See the head of this file.
+pub struct Connection {
+    stream: Stream,
+    engine: Arc<Engine>,
+    session: Session,
+    /// The beginning of a command.
+    rest: Vec<u8>,
+    /// The beginning of a large command.
+    partial: Option<Partial>,
+    /// Replies that the socket would not take.
+    pending: Output,
+    /// Since when they exceed the soft limit, in Unix milliseconds.
+    over_soft_since_ms: Option<u64>,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client went, or was told to go.
+    Gone,
+    /// Its socket failed.
+    Failed,
+    /// It broke a limit, which is said here.
+    Limit(&'static str),
+}
+
+impl Connection {
+    /// A connection of a client that was taken in.
+    pub fn new(stream: Stream, engine: Arc<Engine>, session: Session) -> Connection {
+        Connection {
+            stream,
+            engine,
+            session,
+            rest: Vec::new(),
+            partial: None,
+            pending: Output::default(),
+            over_soft_since_ms: None,
+        }
+    }
+
+    /// One round: writes what is left, reads, runs, writes.
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
+        if self.session.client.is_killed() {
+            return Poll::Ready(Err(End::Gone));
+        }
+        if !self.pending.is_empty() {
+            if let Err(end) = self.write_pending(cx) {
+                return Poll::Ready(Err(end));
+            }
+            if self.session.closing == Closing::AfterReply {
+                return match self.pending.is_empty() {
+                    true => Poll::Ready(Err(End::Gone)),
+                    false => Poll::Pending,
+                };
+            }
+        }
+        let filled = match self.read(cx, scratch) {
+            Poll::Ready(Ok(filled)) => filled,
+            Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return Poll::Ready(Err(End::Gone));
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Failed)),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.run(scratch, filled);
+        let result = self.finish(cx, &mut scratch.out);
+        scratch.out.clear();
+        scratch.out.shrink(OUTPUT_KEPT);
+        Poll::Ready(result)
+    }
+
+    /// Reads behind what is left from before, and says how much of the input is
+    /// filled then; or, where a large argument is coming in, straight into it.
+    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<usize>> {
+        let kept = self.rest.len();
+        let (read, filled) =
+            if let Some((bytes, room)) = self.partial.as_mut().and_then(Partial::wants) {
+                let len = bytes.len();
+                let room = (bytes.capacity() - len).min(room);
+                bytes.resize(len + room, 0);
+                let read = self.stream.poll_read(cx, &mut bytes[len..]);
+                let n = match &read {
+                    Poll::Ready(Ok(n)) => *n,
+                    _ => 0,
+                };
+                bytes.truncate(len + n);
+                (read, 0)
+            } else {
+                if scratch.input.len() < kept + INPUT_BYTES / 4 {
+                    scratch.input.resize(kept + INPUT_BYTES, 0);
+                }
+                scratch.input[..kept].copy_from_slice(&self.rest);
+                let read = self.stream.poll_read(cx, &mut scratch.input[kept..]);
+                (read, kept)
+            };
+        let n = match read {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(n)) => n,
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+            Poll::Pending => return Poll::Pending,
+        };
+        let client = &self.session.client;
+        add(&self.engine.workers[client.worker].net_in, n as u64);
+        add(&client.net_in, n as u64);
+        let direct = self.partial.as_mut().is_some_and(|p| p.wants().is_some());
+        Poll::Ready(Ok(if direct { 0 } else { filled + n }))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            bulk_bytes: self.engine.settings.int(param::PROTO_MAX_BULK_LEN),
+            authenticated: self.session.authenticated,
+        }
+    }
+
+    /// Runs every command that is complete with what came; keeps the rest.
+    fn run(&mut self, scratch: &mut Scratch, filled: usize) {
+        let Scratch { input, out, batch } = scratch;
+        let input = &input[..filled];
+        self.rest.clear();
+        let mut held = batch.take().unwrap_or_default().recycle();
+        let used = self
+            .run_input(input, &mut held, out)
+            .unwrap_or_else(|error| {
+                Reply::new(out, self.session.resp3).error(&error);
+                self.engine
+                    .count_error(self.session.client.worker, error.code());
+                self.session.closing = Closing::AfterReply;
+                input.len()
+            });
+        *batch = Some(held.recycle());
+        self.rest.extend_from_slice(&input[used..]);
+        // A connection that waits for little holds little.
+        self.rest.shrink_to(4 * self.rest.len());
+    }
+
+    /// Runs what is complete at the beginning of `input` and says how long that
+    /// was. An error is the protocol's: nothing behind it can be understood.
+    fn run_input<'a>(
+        &mut self,
+        input: &'a [u8],
+        batch: &mut Batch<'a>,
+        out: &mut Output,
+    ) -> Result<usize, Error> {
+        let mut at = 0;
+        if let Some(mut partial) = self.partial.take() {
+            at = partial.feed(input, self.limits())?;
+            if !partial.is_complete() {
+                self.partial = Some(partial);
+                return Ok(at);
+            }
+            self.run_owned(partial.into_args(), out);
+        }
+        while self.session.closing == Closing::No && at < input.len() {
+            let limits = self.limits();
+            // What a stranger may send depends on what it has sent before.
+            let most = if limits.authenticated { BATCH } else { 1 };
+            batch.clear();
+            let mut cut = Ok(());
+            let mut more = true;
+            while at < input.len() && batch.len() < most {
+                if input[at] != b'*' {
+                    break;
+                }
+                let first = batch.argv.len();
+                match parse::command(&input[at..], limits, &mut batch.argv) {
+                    Ok(Parsed::Command(used)) => {
+                        at += used;
+                        if batch.argv.len() > first {
+                            batch.end_command(first);
+                        }
+                        continue;
+                    }
+                    Ok(Parsed::Incomplete) => {}
+                    Ok(Parsed::Partial(mut partial, used)) => {
+                        at += used;
+                        match partial.feed(&input[at..], limits) {
+                            Ok(fed) => at += fed,
+                            Err(error) => cut = Err(error),
+                        }
+                        self.partial = Some(partial);
+                    }
+                    Err(error) => cut = Err(error),
+                }
+                more = false;
+                break;
+            }
+            let stop = !batch.is_empty();
+            if stop {
+                run_batch(&self.engine, &mut self.session, batch, &[], out);
+                if self.session.closing != Closing::No {
+                    return Ok(input.len());
+                }
+            }
+            cut?;
+            if !more {
+                return Ok(at);
+            }
+            if at < input.len() && input[at] != b'*' {
+                match parse::inline(&input[at..])? {
+                    Some((words, used)) => {
+                        at += used;
+                        if !words.is_empty() {
+                            self.run_owned(words, out);
+                        }
+                    }
+                    None => return Ok(at),
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Runs a command whose words have memory of their own.
+    fn run_owned(&mut self, words: Vec<Vec<u8>>, out: &mut Output) {
+        let words: Vec<Arc<Vec<u8>>> = words.into_iter().map(Arc::new).collect();
+        if words.is_empty() {
+            return;
+        }
+        let blobs: Vec<Option<Arc<Vec<u8>>>> = words
+            .iter()
+            .map(|w| (w.len() >= BLOB_MIN).then(|| w.clone()))
+            .collect();
+        let mut batch = Batch::default();
+        batch.argv.extend(words.iter().map(|w| w.as_slice()));
+        batch.end_command(0);
+        run_batch(&self.engine, &mut self.session, &mut batch, &blobs, out);
+    }
+
+    /// Writes what the batch answered, and holds the client to its limits.
+    fn finish(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
+        if self.session.closing == Closing::Now {
+            return Err(End::Gone);
+        }
+        if !out.is_empty() {
+            if self.pending.is_empty() {
+                self.write(cx, out)?;
+            }
+            if !out.is_empty() {
+                self.pending.append(out);
+            }
+        }
+        let partial = self.partial.as_ref().map_or(0, Partial::held_bytes);
+        let multi = self.session.multi.as_ref().map_or(0, |m| m.bytes);
+        let query = self.rest.len() + partial + multi;
+        if query as i64 > self.engine.settings.int(param::CLIENT_QUERY_BUFFER_LIMIT) {
+            let drops = &self.engine.counters.query_limit_drops;
+            drops.fetch_add(1, Ordering::Relaxed);
+            return Err(End::Limit("the query buffer limit"));
+        }
+        self.publish(partial, multi);
+        self.check_output_limit()?;
+        match self.session.closing {
+            Closing::AfterReply if self.pending.is_empty() => Err(End::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the figures that others may read.
+    fn publish(&self, partial: usize, multi: usize) {
+        let client = &self.session.client;
+        let set = |figure: &std::sync::atomic::AtomicU64, n: usize| {
+            figure.store(n as u64, Ordering::Relaxed);
+        };
+        set(&client.query_bytes, self.rest.len() + partial);
+        set(&client.query_held, self.rest.capacity() + partial);
+        set(&client.multi_bytes, multi);
+        set(&client.output_bytes, self.pending.len());
+        set(&client.output_held, self.pending.held_bytes());
+        client.db.store(self.session.db, Ordering::Relaxed);
+        let queued = self.session.multi.as_ref();
+        let queued = queued.map_or(-1, |m| m.queued.len() as i64);
+        client.multi.store(queued, Ordering::Relaxed);
+        let watching = self.session.watching.len() as u32;
+        client.watching.store(watching, Ordering::Relaxed);
+        let protocol = if self.session.resp3 { 3 } else { 2 };
+        client.protocol.store(protocol, Ordering::Relaxed);
+    }
+
+    /// A client that does not read is dropped before its replies fill the heap.
+    fn check_output_limit(&mut self) -> Result<(), End> {
+        let bytes = self.pending.len() as u64;
+        if bytes == 0 {
+            self.over_soft_since_ms = None;
+            return Ok(());
+        }
+        let limit = self.engine.settings.output_limits().of(ClientClass::Normal);
+        let over_hard = limit.hard_bytes > 0 && bytes >= limit.hard_bytes;
+        let over_soft = limit.soft_bytes > 0 && bytes >= limit.soft_bytes;
+        let now = clock::unix_ms();
+        let since = match over_soft {
+            true => *self.over_soft_since_ms.get_or_insert(now),
+            false => {
+                self.over_soft_since_ms = None;
+                now
+            }
+        };
+        if over_hard || (over_soft && (now - since) as i64 > limit.soft_seconds * 1000) {
+            let drops = &self.engine.counters.output_limit_drops;
+            drops.fetch_add(1, Ordering::Relaxed);
+            return Err(End::Limit("the output buffer limit"));
+        }
+        Ok(())
+    }
+
+    fn write_pending(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let mut pending = std::mem::take(&mut self.pending);
+        let result = self.write(cx, &mut pending);
+        if pending.is_empty() {
+            pending = Output::default();
+        }
+        self.pending = pending;
+        let client = &self.session.client;
+        let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
+        client.output_bytes.store(left, Ordering::Relaxed);
+        client.output_held.store(held, Ordering::Relaxed);
+        result
+    }
+
+    /// Writes until all is written or the socket takes no more.
+    fn write(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
+        while !out.is_empty() {
+            let written = match out.single() {
+                Some(bytes) => self.stream.poll_write(cx, bytes),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); 64];
+                    let n = out.slices(&mut slices);
+                    self.stream.poll_write_slices(cx, &slices[..n])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    let client = &self.session.client;
+                    add(&self.engine.workers[client.worker].net_out, n as u64);
+                    add(&client.net_out, n as u64);
+                    out.advance(n);
+                }
+                Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(_) => return Err(End::Failed),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.session.client.set_waker(cx.waker());
+        for _ in 0..TURNS {
+            let turn = SCRATCH.with_borrow_mut(|scratch| this.turn(cx, scratch));
+            match turn {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => {
+                    let client = &this.session.client;
+                    match end {
+                        End::Gone => verbose!(
+                            "Client closed connection id={} addr={}",
+                            client.id,
+                            client.addr
+                        ),
+                        End::Failed => {
+                            verbose!("Lost the connection id={} addr={}", client.id, client.addr)
+                        }
+                        End::Limit(which) => warning!(
+                            "Client id={} addr={} closed for overcoming {which}.",
+                            client.id,
+                            client.addr
+                        ),
+                    }
+                    return Poll::Ready(());
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        multi::discard(&self.engine, &mut self.session);
+        self.engine.clients.remove(self.session.client.id);
+        let worker = &self.engine.workers[self.session.client.worker];
+        worker.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

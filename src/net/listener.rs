@@ -1,0 +1,239 @@
+//! Listening sockets: where clients come in, and who is sent away at the door.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::stream::Accepted;
+use super::worker::{Delivery, Handle};
+use crate::config::param;
+use crate::exec::engine::Engine;
+use crate::exec::session::Arrival;
+use crate::protocol::error::Error;
+use crate::{verbose, warning};
+
+/// How long to wait when the process has no descriptor left.
+const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that listens.
+pub enum Listener {
+    /// On an address.
+    Tcp(TcpListener),
+    /// On a path, which is removed in the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// Opens a listening socket on each address of a `bind` directive. A `-` in
+/// front of one lets it be absent; `*` and `::*` stand for all of a family.
+///
+/// # Errors
+/// An address that is not there or is taken: its text, and what the system says.
+pub fn bind_tcp(
+    addresses: &[Arc<[u8]>],
+    port: u16,
+    backlog: i32,
+) -> Result<Vec<Listener>, (String, io::Error)> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let text = String::from_utf8_lossy(address);
+        let (optional, host) = match text.strip_prefix('-') {
+            Some(host) => (true, host),
+            None => (false, &text[..]),
+        };
+        match listen_on(host, port, backlog) {
+            Ok(listener) => listeners.push(Listener::Tcp(listener)),
+            Err(error) if optional && is_absent(&error) => {
+                verbose!("Not listening on {host}:{port}: {error}");
+            }
+            Err(error) => return Err((format!("{host}:{port}"), error)),
+        }
+    }
+    Ok(listeners)
+}
+
+/// An address that this machine does not have, or of a family that it does not speak.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported | io::ErrorKind::NotFound
+    ) || matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)
+    )
+}
+
+fn listen_on(host: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
+    let address = match host {
+        "*" => SocketAddr::from(([0, 0, 0, 0], port)),
+        "::*" => SocketAddr::from(([0u16; 8], port)),
+        _ => (host, port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or(io::ErrorKind::AddrNotAvailable)?,
+    };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Opens a listening socket in the file system, in the place of an old one.
+/// `mode` is its permission; 0 leaves the system's.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    if mode != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    Ok(Listener::Unix(listener, path.to_owned()))
+}
+
+/// Gives who comes to the worker that serves the fewest; runs until it is dropped.
+pub async fn accept(listener: Listener, engine: Arc<Engine>, workers: Arc<[Handle]>) {
+    loop {
+        match next(&listener).await {
+            Ok((stream, mut from)) => {
+                engine.counters.connections.fetch_add(1, Ordering::Relaxed);
+                if let Some(refusal) = refuse(&engine, &from) {
+                    engine
+                        .counters
+                        .rejected_connections
+                        .fetch_add(1, Ordering::Relaxed);
+                    turn_away(stream, &refusal);
+                    continue;
+                }
+                if let Accepted::Tcp(s) = &stream {
+                    let seconds = engine.settings.int(param::TCP_KEEPALIVE);
+                    tune(&SockRef::from(s), seconds);
+                }
+                from.worker = least_busy(&engine);
+                let authenticated = engine.settings.text(param::REQUIREPASS).is_empty();
+                verbose!("Accepted {}", from.addr);
+                let worker = &workers[from.worker];
+                let delivery = Delivery {
+                    stream,
+                    from,
+                    authenticated,
+                };
+                worker.give(&engine, delivery);
+            }
+            Err(error) => {
+                warning!("Error accepting a client connection: {error}");
+                // Most likely no descriptor is left: whoever is connected goes on.
+                tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn next(listener: &Listener) -> io::Result<(Accepted, Arrival)> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
+            let stream = stream.into_std()?;
+            let local = stream
+                .local_addr()
+                .map_or_else(|_| String::new(), |a| a.to_string());
+            let from = Arrival {
+                addr: peer.to_string(),
+                local_addr: local,
+                is_local: is_loopback(peer.ip()),
+                is_unix: false,
+                fd: stream.as_raw_fd(),
+                worker: 0,
+            };
+            Ok((Accepted::Tcp(stream), from))
+        }
+        Listener::Unix(listener, path) => {
+            let (stream, _) = listener.accept().await?;
+            let stream = stream.into_std()?;
+            let name = format!("{}:0", path.display());
+            let from = Arrival {
+                addr: name.clone(),
+                local_addr: name,
+                is_local: true,
+                is_unix: true,
+                fd: stream.as_raw_fd(),
+                worker: 0,
+            };
+            Ok((Accepted::Unix(stream), from))
+        }
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+        }
+    }
+}
+
+/// Why a client may not come in.
+fn refuse(engine: &Engine, from: &Arrival) -> Option<Error> {
+    let settings = &engine.settings;
+    if engine.total(|w| &w.connections) >= settings.int(param::MAXCLIENTS) as u64 {
+        return Some(Error::MAX_CLIENTS);
+    }
+    let open = !settings.flag(param::PROTECTED_MODE)
+        || !settings.text(param::REQUIREPASS).is_empty()
+        || from.is_local;
+    (!open).then(|| {
+        Error::new(
+            "DENIED Larder is running in protected mode because protected mode is enabled and \
+             no password is set for the default user. In this mode connections are only accepted \
+             from the loopback interface. To connect from elsewhere, set a password for the \
+             default user (requirepass), or, where the network around this server is trusted, \
+             send CONFIG SET protected-mode no from the loopback interface, or set it in the \
+             configuration file and restart.",
+        )
+    })
+}
+
+fn turn_away(stream: Accepted, why: &Error) {
+    let line = [b"-", why.as_bytes(), b"\r\n"].concat();
+    // One attempt: the socket is new and takes a line, or its client is gone.
+    let _ = match stream {
+        Accepted::Tcp(mut s) => s.write(&line),
+        Accepted::Unix(mut s) => s.write(&line),
+    };
+}
+
+/// Small replies go at once; a peer that vanished is noticed.
+fn tune(socket: &SockRef<'_>, keepalive_seconds: i64) {
+    let _ = socket.set_tcp_nodelay(true);
+    if keepalive_seconds > 0 {
+        let idle = Duration::from_secs(keepalive_seconds as u64);
+        let keepalive = TcpKeepalive::new()
+            .with_time(idle)
+            .with_interval((idle / 3).max(Duration::from_secs(1)))
+            .with_retries(3);
+        let _ = socket.set_tcp_keepalive(&keepalive);
+    }
+}
+
+fn least_busy(engine: &Engine) -> usize {
+    let load = |i: &usize| engine.workers[*i].connections.load(Ordering::Relaxed);
+    (0..engine.workers.len()).min_by_key(load).unwrap_or(0)
+}

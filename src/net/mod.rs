@@ -1,0 +1,9 @@
+//! The network: who may connect, and how bytes become batches and replies bytes.
+//!
+//! **Invariant:** knows neither the store nor any command; it hands batches to
+//! `exec::dispatch` and writes what comes back.
+
+pub mod connection;
+pub mod listener;
+pub mod stream;
+pub mod worker;

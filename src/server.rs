@@ -1,0 +1,318 @@
+//! The wiring: starts what the layers below offer, and ends it in good order.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::base::{clock, log, units};
+use crate::config::{Settings, param};
+use crate::exec::engine::Engine;
+use crate::exec::sweep;
+use crate::net::listener::{self, Listener};
+use crate::net::worker::{self, Handle};
+use crate::store::{memory, slab};
+use crate::{command, notice, warning};
+
+/// How often deadlines are looked after: with the wheel's tick of 32 ms this
+/// keeps a key's removal within 100 ms of its deadline.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
+/// How long a sweep may hold the worker before connections get their turn.
+const SWEEP_SLICE: Duration = Duration::from_micros(500);
+/// Free slab pages that are not worth giving back, in bytes.
+const PAGES_KEPT: usize = 64 * 1024 * 1024;
+
+/// Why the server ended, as an exit code for the shell.
+pub type ExitCode = i32;
+
+/// Runs the server until it is told to stop.
+pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
+    let settings = Arc::new(settings);
+    if let Err(message) = prepare(&settings) {
+        eprintln!("{message}");
+        return 1;
+    }
+    let pid = std::process::id();
+    notice!("oO0OoO0OoO0Oo Larder is starting oO0OoO0OoO0Oo");
+    notice!(
+        "Larder version={}, bits={}, pid={pid}, just started",
+        env!("CARGO_PKG_VERSION"),
+        usize::BITS
+    );
+    match &from_file {
+        Some(file) => notice!("Configuration loaded from {}", file.display()),
+        None => notice!("No config file: the defaults and the command line are in force"),
+    }
+    for name in settings.not_in_force() {
+        warning!("The directive '{name}' is accepted, but what it configures is not there yet");
+    }
+    raise_descriptor_limit(&settings);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(settings, from_file)),
+        Err(error) => {
+            warning!("No event loop to be had: {error}");
+            1
+        }
+    }
+}
+
+/// Makes the settings that are about the process itself take effect.
+fn prepare(settings: &Settings) -> Result<(), String> {
+    let text = |handle| String::from_utf8_lossy(&settings.text(handle)).into_owned();
+    let dir = text(param::DIR);
+    std::env::set_current_dir(&dir).map_err(|e| format!("Can't chdir to '{dir}': {e}"))?;
+    if settings.flag(param::DAEMONIZE) {
+        nix::unistd::daemon(true, false).map_err(|e| format!("Can't daemonize: {e}"))?;
+    }
+    let file = text(param::LOGFILE);
+    if !file.is_empty() {
+        let path = std::path::absolute(&file).unwrap_or_else(|_| file.clone().into());
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|e| format!("Can't open the log file: {e}"))?;
+        log::set_file(Some(path));
+    }
+    log::set_level(level(settings));
+    Ok(())
+}
+
+/// The log's threshold.
+pub fn level(settings: &Settings) -> log::Level {
+    match settings.choice_name(param::LOGLEVEL) {
+        "debug" => log::Level::Debug,
+        "verbose" => log::Level::Verbose,
+        "notice" => log::Level::Notice,
+        "warning" => log::Level::Warning,
+        _ => log::Level::Nothing,
+    }
+}
+
+/// Each client wants a descriptor; 32 are for ourselves.
+fn raise_descriptor_limit(settings: &Settings) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = settings.int(param::MAXCLIENTS) as u64 + 32;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    if soft >= wanted {
+        return;
+    }
+    let raised = wanted.min(hard);
+    if raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_err() {
+        warning!("The limit of {soft} open files could not be raised to {raised}");
+    } else if raised < wanted {
+        warning!(
+            "maxclients {} wants {wanted} open files, but the system allows {raised}: connections \
+             beyond that will be refused",
+            wanted - 32
+        );
+    }
+}
+
+async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode {
+    let listeners = match open_listeners(&settings) {
+        Ok(listeners) => listeners,
+        Err(message) => {
+            warning!("{message}");
+            return 1;
+        }
+    };
+    let count = settings.int(param::IO_THREADS).max(1) as usize;
+    let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
+    let mut threads = Vec::new();
+    let mut handles = Vec::new();
+    for index in 0..count {
+        match worker::start(engine.clone(), index, cron) {
+            Ok((handle, thread)) => {
+                handles.push(handle);
+                threads.push(thread);
+            }
+            Err(error) => {
+                warning!("Worker {index} could not be started: {error}");
+                return 1;
+            }
+        }
+    }
+    let handles: Arc<[Handle]> = handles.into();
+    let pid_file = write_pid_file(&settings);
+    banner(&settings, from_file.as_deref(), count);
+    notice!("Server initialized");
+    let mut sockets = Vec::new();
+    let mut acceptors = Vec::new();
+    for listener in listeners {
+        let kind = match &listener {
+            Listener::Tcp(_) => "tcp",
+            Listener::Unix(_, path) => {
+                sockets.push(path.clone());
+                "unix"
+            }
+        };
+        acceptors.push(tokio::spawn(listener::accept(
+            listener,
+            engine.clone(),
+            handles.clone(),
+        )));
+        notice!("Ready to accept connections {kind}");
+    }
+    wait_for_the_end(&engine).await;
+    notice!("User requested shutdown...");
+    for acceptor in acceptors {
+        acceptor.abort();
+    }
+    engine.shutdown.end();
+    if let Some(path) = pid_file {
+        notice!("Removing the pid file.");
+        let _ = fs::remove_file(path);
+    }
+    for path in sockets {
+        notice!("Removing the unix socket file.");
+        let _ = fs::remove_file(path);
+    }
+    warning!("Larder is now ready to exit, bye bye...");
+    0
+}
+
+/// A signal, or SHUTDOWN.
+async fn wait_for_the_end(engine: &Engine) {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        engine.shutdown.requested().await;
+        return;
+    };
+    // The terminal that started us may go.
+    let _hangup = signal(SignalKind::hangup());
+    tokio::select! {
+        _ = term.recv() => notice!("Received SIGTERM scheduling shutdown..."),
+        _ = int.recv() => notice!("Received SIGINT scheduling shutdown..."),
+        () = engine.shutdown.requested() => {}
+    }
+    engine.shutdown.request();
+}
+
+fn open_listeners(settings: &Settings) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    let port = settings.int(param::PORT);
+    let backlog = settings.int(param::TCP_BACKLOG) as i32;
+    if port != 0 {
+        let port = u16::try_from(port).map_err(|_| format!("Port {port} is none"))?;
+        let bound = listener::bind_tcp(&settings.bind(), port, backlog);
+        listeners.extend(bound.map_err(|(address, error)| {
+            let error = match error.kind() {
+                io::ErrorKind::AddrInUse => "Address already in use".to_string(),
+                _ => error.to_string(),
+            };
+            format!("Could not create server TCP listening socket {address}: bind: {error}")
+        })?);
+    }
+    let path = settings.text(param::UNIXSOCKET);
+    if !path.is_empty() {
+        let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
+        let mode = settings.int(param::UNIXSOCKETPERM) as u32;
+        listeners
+            .push(listener::bind_unix(&path, mode).map_err(|e| {
+                format!("Failed opening Unix socket {}: bind: {e}", path.display())
+            })?);
+    }
+    match listeners.is_empty() {
+        true => Err("Configured to not listen anywhere, exiting.".into()),
+        false => Ok(listeners),
+    }
+}
+
+fn write_pid_file(settings: &Settings) -> Option<PathBuf> {
+    let mut path = String::from_utf8_lossy(&settings.text(param::PIDFILE)).into_owned();
+    if path.is_empty() && settings.flag(param::DAEMONIZE) {
+        path = "/var/run/larder.pid".into();
+    }
+    if path.is_empty() {
+        return None;
+    }
+    let path = PathBuf::from(path);
+    match fs::write(&path, format!("{}\n", std::process::id())) {
+        Ok(()) => Some(path),
+        Err(error) => {
+            warning!("Failed to write the pid file {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+/// What an operator wants to see first.
+fn banner(settings: &Settings, from_file: Option<&Path>, workers: usize) {
+    let addresses: Vec<String> = settings
+        .bind()
+        .iter()
+        .map(|a| String::from_utf8_lossy(a).into_owned())
+        .collect();
+    let maxmemory = match settings.int(param::MAXMEMORY) {
+        0 => "no limit (maxmemory is not set)".to_string(),
+        n => units::show_bytes(n as u64),
+    };
+    let text = format!(
+        "\n  Larder {} · {workers} worker{}\n  Port: {} on {}\n  PID: {}\n  Configuration: {}\n  Memory: {maxmemory}\n\n",
+        env!("CARGO_PKG_VERSION"),
+        if workers == 1 { "" } else { "s" },
+        settings.int(param::PORT),
+        addresses.join(", "),
+        std::process::id(),
+        from_file.map_or_else(|| "defaults".into(), |f| f.display().to_string()),
+    );
+    if log::is_on(log::Level::Notice) {
+        log::write_raw(text.as_bytes());
+    }
+}
+
+/// What a worker does beside its connections: looks after its shards.
+async fn cron(engine: Arc<Engine>, worker: usize) {
+    let workers = engine.workers.len();
+    let mut second = Instant::now();
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let mut slice_began = Instant::now();
+        for shard in (worker..engine.keyspace.len()).step_by(workers) {
+            while sweep::slice(&engine, shard) {
+                if slice_began.elapsed() > SWEEP_SLICE {
+                    tokio::task::yield_now().await;
+                    slice_began = Instant::now();
+                }
+            }
+        }
+        if worker == 0 && second.elapsed() > Duration::from_secs(1) {
+            second = Instant::now();
+            every_second(&engine);
+        }
+    }
+}
+
+fn every_second(engine: &Engine) {
+    // Reading the figure keeps the peak true.
+    memory::used_bytes();
+    slab::purge_beyond(PAGES_KEPT);
+    close_idle(engine);
+}
+
+/// `timeout`: clients that have been silent for too long.
+fn close_idle(engine: &Engine) {
+    let seconds = engine.settings.int(param::TIMEOUT);
+    if seconds <= 0 {
+        return;
+    }
+    let now = clock::unix_ms();
+    for client in engine.clients.all() {
+        let active = client.active_ms.load(std::sync::atomic::Ordering::Relaxed);
+        if now.saturating_sub(active) > seconds as u64 * 1000 {
+            crate::verbose!("Closing idle client id={}", client.id);
+            client.kill();
+        }
+    }
+}
