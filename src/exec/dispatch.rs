@@ -117,7 +117,7 @@ pub fn run_batch(
             run_unanswered(engine, session, &call, out, now_ms);
         }
         run += 1;
-        if !command.spec.is_some_and(|s| s.has(flag::FAST)) {
+        if command.spec.is_some_and(|s| s.scope != Scope::Keys) {
             now_ms = clock::unix_ms();
         }
         if session.closing != Closing::No {
