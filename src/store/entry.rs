@@ -26,8 +26,13 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::slab::{BLOCK_MAX, Slab};
+use super::slab;
 use crate::base::num;
+
+/// The slab that entries live in.
+pub type Slab = slab::Slab<8>;
+/// Larger entries belong to the general allocator.
+pub const BLOCK_MAX: usize = Slab::BLOCK_MAX;
 
 /// Strings of at least this many bytes live apart from their entry, so that a
 /// reply can refer to them instead of copying.

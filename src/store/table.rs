@@ -7,15 +7,15 @@
 //!           └───────────┴───────────────┴───────────┴─────────────────┘
 //!  directory  [seg][seg][seg]…   extendible hashing: 2^depth references
 //!                │
-//!  segment    1 to 64 lines, open addressing by line
+//!  segment    1 to 51 lines, open addressing by line
 //!                │
 //!  line       ┌ 7 tags ┬ spilled ┬ 7 slots of 8 bytes ┐  one cache line
 //!             └────────┴─────────┴────────────────────┘
 //!  slot       ┌ place: 7 bits ┬ timer: 12 bits ┬ entry's address / 8: 45 bits ┐
 //! ```
 //!
-//! A segment that is full grows by an eighth to a half, to the next of
-//! [`LINES`]; at 64 lines it splits in two. Either touches at most 450 entries,
+//! A segment that is full grows by a tenth to a half, to the next of
+//! [`LINES`]; at 51 lines it splits in two. Either touches at most 330 entries,
 //! so that no growth takes longer than some tens of microseconds, and the table
 //! is always about 85% full. Growing moves slots by their frag alone; only a
 //! split reads the keys again.
@@ -33,24 +33,25 @@
 //! `&mut Table` alone changes or frees.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
+use super::entry::Slab;
 use super::entry::{self, Draft, Entry, EntryMut};
-use super::slab::{self, Slab};
 use super::wheel::Timer;
+use super::{memory, slab};
 use crate::base::{clock, hash};
 
 /// Entries in a line.
 const WIDTH: usize = 7;
-/// The sizes of a segment, in lines: those that are size classes of jemalloc.
-const LINES: [u8; 20] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64,
+/// The sizes of a segment, in lines: those that leave little of a slab's page
+/// (255 lines) unused.
+const LINES: [u8; 24] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 17, 19, 21, 23, 25, 28, 31, 36, 42, 51,
 ];
 const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) {
     4
 } else {
-    64
+    51
 };
 const FRAG_BITS: u32 = 15;
 const PREFIX_BITS: u32 = 24;
@@ -82,6 +83,8 @@ struct Segment {
     /// When the first of its deadlines may be due.
     due: u32,
 }
+
+type LineSlab = slab::Slab<64>;
 
 const _: () = assert!(size_of::<Line>() == 64 && size_of::<Segment>() == 16);
 
@@ -188,12 +191,14 @@ impl Segment {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_ptr(), self.size.into()) }
     }
 
-    fn new(size: u8, depth: u8) -> Segment {
-        let layout = Segment::layout(size);
-        // SAFETY: the layout is not empty; zeroes are empty lines.
-        let lines = unsafe { alloc_zeroed(layout) }.cast::<Line>();
+    fn new(slab: &mut LineSlab, size: u8, depth: u8) -> Segment {
+        let lines = slab
+            .alloc(usize::from(size) * size_of::<Line>())
+            .cast::<Line>();
+        // SAFETY: the block is `size` lines long, and zeroes are empty lines.
+        unsafe { lines.write_bytes(0, size.into()) };
         Segment {
-            lines: NonNull::new(lines).unwrap_or_else(|| handle_alloc_error(layout)),
+            lines,
             count: 0,
             size,
             depth,
@@ -201,14 +206,11 @@ impl Segment {
         }
     }
 
-    fn layout(size: u8) -> Layout {
-        Layout::array::<Line>(size.into()).expect("at most 64 lines")
-    }
-
     /// Frees the lines, not the entries.
-    fn free(self) {
+    fn free(self, slab: &mut LineSlab) {
+        let bytes = usize::from(self.size) * size_of::<Line>();
         // SAFETY: from `new` with this size; `self` is gone with this.
-        unsafe { dealloc(self.lines.as_ptr().cast(), Segment::layout(self.size)) };
+        unsafe { slab.free(self.lines.cast(), bytes) };
     }
 
     /// How many entries may be in it before it grows.
@@ -258,8 +260,8 @@ impl Segment {
     }
 
     /// The same entries in a segment of another size.
-    fn resized(&self, size: u8) -> Segment {
-        let mut other = Segment::new(size, self.depth);
+    fn resized(&self, slab: &mut LineSlab, size: u8) -> Segment {
+        let mut other = Segment::new(slab, size, self.depth);
         other.due = self.due;
         for (frag, bits) in self.each() {
             other.put(frag, bits);
@@ -293,6 +295,7 @@ pub struct Table {
     /// Entries that own something outside the slab.
     outside: usize,
     slab: Slab,
+    lines: LineSlab,
     published: usize,
     born_ms: u64,
 }
@@ -303,14 +306,16 @@ unsafe impl Send for Table {}
 impl Table {
     /// An empty table for digests whose top `shard_bits` are the same.
     pub fn new(shard_bits: u8) -> Table {
+        let mut lines = LineSlab::new();
         Table {
-            directory: vec![Segment::new(1, 0)],
+            directory: vec![Segment::new(&mut lines, 1, 0)],
             depth: 0,
             shard_bits,
             count: 0,
             volatile: 0,
             outside: 0,
             slab: Slab::new(),
+            lines,
             published: 0,
             born_ms: clock::unix_ms(),
         }
@@ -584,7 +589,7 @@ impl Table {
         let old = self.directory[first];
         let next = LINES.iter().find(|&&n| n > old.size);
         if let Some(&size) = next.filter(|&&n| usize::from(n) <= LINES_MAX) {
-            let new = old.resized(size);
+            let new = old.resized(&mut self.lines, size);
             self.refer(first, width, new);
         } else {
             let (first, width) = if width == 1 {
@@ -597,7 +602,7 @@ impl Table {
             self.refer(first, width / 2, low);
             self.refer(first + width / 2, width / 2, high);
         }
-        old.free();
+        old.free(&mut self.lines);
     }
 
     /// Doubles the directory.
@@ -610,11 +615,11 @@ impl Table {
         self.depth += 1;
     }
 
-    fn split(&self, old: &Segment) -> (Segment, Segment) {
+    fn split(&mut self, old: &Segment) -> (Segment, Segment) {
         let size = size_for(usize::from(old.count) * 5 / 8);
         let mut halves = [
-            Segment::new(size, old.depth + 1),
-            Segment::new(size, old.depth + 1),
+            Segment::new(&mut self.lines, size, old.depth + 1),
+            Segment::new(&mut self.lines, size, old.depth + 1),
         ];
         for (_, bits) in old.each() {
             // SAFETY: a prefetch has no effect but on caches.
@@ -626,8 +631,8 @@ impl Table {
             let half = &mut halves[(digest >> bit & 1) as usize];
             if usize::from(half.count) == half.limit() {
                 let next = LINES.iter().find(|&&n| n > half.size).copied();
-                let wider = half.resized(next.unwrap_or(LINES_MAX as u8));
-                std::mem::replace(half, wider).free();
+                let wider = half.resized(&mut self.lines, next.unwrap_or(LINES_MAX as u8));
+                std::mem::replace(half, wider).free(&mut self.lines);
             }
             half.put(frag, bits);
         }
@@ -651,23 +656,23 @@ impl Table {
             let sister = self.directory[sister_at];
             let together = usize::from(old.count) + usize::from(sister.count);
             if sister.depth == old.depth && together * 2 <= LINES_MAX * WIDTH {
-                let mut merged = old.resized(size_for(together));
+                let mut merged = old.resized(&mut self.lines, size_for(together));
                 for (frag, bits) in sister.each() {
                     merged.put(frag, bits);
                 }
                 merged.depth -= 1;
                 merged.due = merged.due.min(sister.due);
                 self.refer(first.min(sister_at), width * 2, merged);
-                old.free();
-                sister.free();
+                old.free(&mut self.lines);
+                sister.free(&mut self.lines);
                 return;
             }
         }
         let size = size_for(usize::from(old.count).max(1));
         if size < old.size {
-            let new = old.resized(size);
+            let new = old.resized(&mut self.lines, size);
             self.refer(first, width, new);
-            old.free();
+            old.free(&mut self.lines);
         }
     }
 
@@ -853,27 +858,32 @@ impl Table {
     /// Tells the process's count what the entries take now.
     #[inline]
     pub fn publish_bytes(&mut self) {
-        slab::publish(&self.slab, &mut self.published);
+        let used = self.slab.used_bytes() + self.lines.used_bytes();
+        if used != self.published {
+            memory::count_blocks(used as isize - self.published as isize);
+            self.published = used;
+        }
     }
 }
 
 fn is_outside(entry: Entry<'_>) -> bool {
-    entry.bytes() > slab::BLOCK_MAX || matches!(entry.value(), entry::Value::Blob(_))
+    entry.bytes() > entry::BLOCK_MAX || matches!(entry.value(), entry::Value::Blob(_))
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        let segments: Vec<Segment> = self.segments().map(|(_, &s)| s).collect();
-        for segment in segments {
-            if self.outside > 0 {
-                for (_, bits) in segment.each() {
-                    // SAFETY: the table goes, and nothing refers to its entries.
-                    unsafe { entry::destroy(&mut self.slab, address(bits)) };
-                }
+        if self.outside > 0 {
+            let slots: Vec<u64> = self
+                .segments()
+                .flat_map(|(_, s)| s.each())
+                .map(|s| s.1)
+                .collect();
+            for bits in slots {
+                // SAFETY: the table goes, and nothing refers to its entries.
+                unsafe { entry::destroy(&mut self.slab, address(bits)) };
             }
-            segment.free();
         }
-        super::memory::count_blocks(-(self.published as isize));
+        memory::count_blocks(-(self.published as isize));
     }
 }
 
