@@ -98,6 +98,7 @@ pub fn run_batch(
     prepare(engine, session, batch);
     let worker = &engine.workers[session.client.worker];
     let mut now_ms = clock::unix_ms();
+    engine.keyspace.evictor().set_time(now_ms);
     session.client.active_ms.store(now_ms, Ordering::Relaxed);
     let mut run = 0;
     for (i, command) in batch.commands.iter().enumerate() {
@@ -126,6 +127,7 @@ pub fn run_batch(
     }
     add(&worker.commands, run);
     add(&worker.batches, 1);
+    room::note_batch(engine, run);
     add(&session.client.commands, run);
 }
 

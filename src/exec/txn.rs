@@ -165,7 +165,7 @@ impl<'a> Txn<'a> {
         match found {
             Some(found) => {
                 self.shard_of(shard).stats.hits += 1;
-                self.note_access(found);
+                self.note_access(key, found);
             }
             None => {
                 self.shard_of(shard).stats.misses += 1;
@@ -177,12 +177,12 @@ impl<'a> Txn<'a> {
 
     /// Notes that an entry was used.
     #[inline]
-    pub fn note_access(&mut self, found: Found) {
+    pub fn note_access(&mut self, key: &Key<'_>, found: Found) {
         if self.touch {
             let evictor = self.keyspace.evictor();
             let mut entry = self.table_mut(found).entry_mut(found.place);
             let before = entry.as_ref().access();
-            let after = evictor.on_hit(before);
+            let after = evictor.on_hit(key.digest, before);
             if after != before {
                 entry.set_access(after);
             }
@@ -236,7 +236,12 @@ impl<'a> Txn<'a> {
         let evictor = self.keyspace.evictor();
         let shard = self.keyspace.shard_of(key.digest);
         let now_ms = self.now_ms;
-        let table = self.shard_of(shard).make_table(db);
+        let owner = self.shard_of(shard);
+        let ghost = match found {
+            Some(_) => None,
+            None => owner.recall(db, key.digest),
+        };
+        let table = owner.make_table(db);
         let mut draft = Draft {
             key: key.bytes,
             value,
@@ -250,7 +255,7 @@ impl<'a> Txn<'a> {
         match found {
             Some(found) => {
                 let old = table.entry(found.place);
-                draft.access = evictor.on_hit(old.access());
+                draft.access = evictor.on_hit(key.digest, old.access());
                 if deadline == Deadline::Keep {
                     draft.deadline = old.deadline();
                 }
@@ -258,7 +263,7 @@ impl<'a> Txn<'a> {
                 table.publish_bytes();
             }
             None => {
-                draft.access = evictor.on_insert(key.digest);
+                draft.access = evictor.on_insert(key.digest, ghost);
                 table.insert(key.digest, draft, now_ms);
                 table.publish_bytes();
                 self.record(db, key.bytes, Event::NEW);
@@ -275,7 +280,7 @@ impl<'a> Txn<'a> {
         if !entry.set_int(n) {
             return false;
         }
-        self.note_access(found);
+        self.note_access(key, found);
         self.changed(found.shard, found.db, key.bytes, event);
         true
     }
@@ -294,7 +299,7 @@ impl<'a> Txn<'a> {
             return false;
         };
         edit(bytes);
-        self.note_access(found);
+        self.note_access(key, found);
         self.changed(found.shard, found.db, key.bytes, event);
         true
     }
@@ -348,6 +353,29 @@ impl<'a> Txn<'a> {
         if self.recording {
             let del = vec![b"DEL".to_vec(), key];
             self.effect.commands.push((found.db, del));
+        }
+    }
+
+    /// Removes an entry to make room, and remembers it.
+    pub fn evict(&mut self, shard: usize, db: u32, place: Place) {
+        let evictor = self.keyspace.evictor();
+        let owner = self.shard_of(shard);
+        let table = owner
+            .table_mut(db)
+            .expect("an entry that was sampled has a table");
+        let entry = table.entry(place);
+        let (key, ghost) = (entry.key().to_vec(), evictor.ghost(entry.access()));
+        table.remove(place);
+        table.publish_bytes();
+        owner.stats.evicted += 1;
+        if let Some(ghost) = ghost {
+            owner.remember(db, crate::base::hash::digest(&key), ghost);
+        }
+        owner.touch(db, &key);
+        self.record(db, &key, Event::EVICTED);
+        if self.recording {
+            let del = vec![b"DEL".to_vec(), key];
+            self.effect.commands.push((db, del));
         }
     }
 

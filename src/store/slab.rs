@@ -94,6 +94,11 @@ impl<const UNIT: usize> Slab<UNIT> {
         (size + UNIT - 1) & !(UNIT - 1)
     }
 
+    /// Bytes of all its pages.
+    pub fn page_bytes(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+
     /// A block of `size` bytes or a little more, aligned to `UNIT`; its contents
     /// are whatever they were. `size` is from 1 to [`Slab::BLOCK_MAX`].
     #[inline]
@@ -146,9 +151,7 @@ impl<const UNIT: usize> Slab<UNIT> {
             if was_full {
                 self.link(page, class);
             }
-            if head.live == 0 && !(head.next.is_null() && head.prev.is_null()) {
-                // Not the class's only partial page: a lone one is kept, lest a
-                // single entry that comes and goes takes a page each time.
+            if head.live == 0 {
                 self.unlink(page, class);
                 self.remove_page(page);
             }

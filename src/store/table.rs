@@ -216,7 +216,7 @@ impl Segment {
     /// How many entries may be in it before it grows.
     fn limit(&self) -> usize {
         let slots = usize::from(self.size) * WIDTH;
-        slots - slots / 12
+        slots - slots / 16
     }
 
     /// Puts a slot in; there is a free one.
@@ -334,6 +334,11 @@ impl Table {
     /// Number of entries with a deadline.
     pub fn volatile(&self) -> usize {
         self.volatile
+    }
+
+    /// Bytes of the pages behind entries and lines, for reports.
+    pub fn page_bytes(&self) -> (usize, usize) {
+        (self.slab.page_bytes(), self.lines.page_bytes())
     }
 
     /// Slots there are, for reports.
@@ -616,7 +621,7 @@ impl Table {
     }
 
     fn split(&mut self, old: &Segment) -> (Segment, Segment) {
-        let size = size_for(usize::from(old.count) * 5 / 8);
+        let size = size_for(usize::from(old.count) / 2);
         let mut halves = [
             Segment::new(&mut self.lines, size, old.depth + 1),
             Segment::new(&mut self.lines, size, old.depth + 1),
