@@ -237,6 +237,14 @@ pub struct KeySpec {
     pub notes: &'static str,
 }
 
+impl KeySpec {
+    /// With a remark for COMMAND DOCS.
+    pub const fn notes(mut self, notes: &'static str) -> KeySpec {
+        self.notes = notes;
+        self
+    }
+}
+
 /// A single key.
 pub const fn key(at: usize, flags: u16) -> KeySpec {
     keys(at, 0, 1, flags)
@@ -302,6 +310,8 @@ pub struct Arg {
     pub kind: ArgKind,
     /// The word in front of it.
     pub token: Option<&'static str>,
+    /// What it is for, where its name does not tell.
+    pub summary: &'static str,
     /// Since which version, where later than the command.
     pub since: &'static str,
     /// May be left out.
@@ -321,6 +331,7 @@ impl Arg {
             name,
             kind,
             token: None,
+            summary: "",
             since: "",
             optional: false,
             multiple: false,
@@ -356,6 +367,12 @@ impl Arg {
     /// With a word in front.
     pub const fn token(mut self, token: &'static str) -> Arg {
         self.token = Some(token);
+        self
+    }
+
+    /// With a sentence on what it is for.
+    pub const fn summary(mut self, summary: &'static str) -> Arg {
+        self.summary = summary;
         self
     }
 
