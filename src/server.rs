@@ -80,19 +80,8 @@ fn prepare(settings: &Settings) -> Result<(), String> {
             .map_err(|e| format!("Can't open the log file: {e}"))?;
         log::set_file(Some(path));
     }
-    log::set_level(level(settings));
+    log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     Ok(())
-}
-
-/// The log's threshold.
-pub fn level(settings: &Settings) -> log::Level {
-    match settings.choice_name(param::LOGLEVEL) {
-        "debug" => log::Level::Debug,
-        "verbose" => log::Level::Verbose,
-        "notice" => log::Level::Notice,
-        "warning" => log::Level::Warning,
-        _ => log::Level::Nothing,
-    }
 }
 
 /// Each client wants a descriptor; 32 are for ourselves.

@@ -25,6 +25,19 @@ pub enum Level {
     Nothing,
 }
 
+impl Level {
+    /// The threshold that `loglevel` names.
+    pub fn named(name: &str) -> Level {
+        match name {
+            "debug" => Level::Debug,
+            "verbose" => Level::Verbose,
+            "notice" => Level::Notice,
+            "warning" => Level::Warning,
+            _ => Level::Nothing,
+        }
+    }
+}
+
 static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Notice as u8);
 static FILE: RwLock<Option<PathBuf>> = RwLock::new(None);
 

@@ -2,11 +2,25 @@
 
 use crate::exec::spec::{CommandTable, Spec};
 
+mod client;
+mod client_filter;
+mod config;
+mod connection;
+mod help;
+mod info;
 mod string;
 #[cfg(test)]
 pub(crate) mod testkit;
+mod transaction;
 
-const FAMILIES: &[&[Spec]] = &[string::SPECS];
+const FAMILIES: &[&[Spec]] = &[
+    string::SPECS,
+    connection::SPECS,
+    client::SPECS,
+    transaction::SPECS,
+    info::SPECS,
+    config::SPECS,
+];
 
 /// The table of all commands.
 pub fn table() -> CommandTable {

@@ -11,12 +11,13 @@ use smallvec::SmallVec;
 
 use super::args::{Args, KeyAt};
 use super::context::Ctx;
-use super::engine::{Engine, add};
+use super::engine::{Engine, Worker, add};
 use super::room;
-use super::session::{Closing, Queued, ReplyMode, Session};
+use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag};
 use super::txn::Txn;
 use crate::base::{clock, hash};
+use crate::config::param;
 use crate::protocol::error::Error;
 use crate::protocol::output::Output;
 use crate::protocol::reply::Reply;
@@ -41,6 +42,42 @@ pub struct Batch<'a> {
     pub argv: Vec<&'a [u8]>,
     commands: Vec<Command>,
     keys: Vec<KeyAt>,
+    ran: Ran,
+}
+
+/// Commands that ran since the clock was last looked at: the time until it is
+/// looked at again is shared out among them. So a pipeline of quick commands
+/// pays for the clock once, and a slow command is timed by itself.
+#[derive(Default)]
+struct Ran {
+    /// Their counters, each with how many came in a row.
+    runs: Vec<(u32, u32)>,
+    count: u32,
+    since_ns: u64,
+}
+
+impl Ran {
+    #[inline]
+    fn push(&mut self, counter: usize) {
+        self.count += 1;
+        match self.runs.last_mut() {
+            Some((last, n)) if *last as usize == counter => *n += 1,
+            _ => self.runs.push((counter as u32, 1)),
+        }
+    }
+
+    /// Shares the time out and begins anew.
+    fn share(&mut self, worker: &Worker) {
+        let now_ns = clock::mono_ns();
+        if self.count > 0 {
+            let each = (now_ns - self.since_ns) / u64::from(self.count);
+            for (counter, n) in self.runs.drain(..) {
+                add(&worker.calls[counter as usize].nanos, each * u64::from(n));
+            }
+        }
+        self.count = 0;
+        self.since_ns = now_ns;
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -82,6 +119,7 @@ impl<'a> Batch<'a> {
             argv: self.argv.into_iter().map(|_| &[][..]).collect(),
             commands: self.commands,
             keys: self.keys,
+            ran: self.ran,
         }
     }
 }
@@ -97,6 +135,8 @@ pub fn run_batch(
 ) {
     prepare(engine, session, batch);
     let worker = &engine.workers[session.client.worker];
+    let ran = &mut batch.ran;
+    ran.share(worker);
     let mut now_ms = clock::unix_ms();
     engine.keyspace.evictor().set_time(now_ms);
     session.client.active_ms.store(now_ms, Ordering::Relaxed);
@@ -112,18 +152,29 @@ pub fn run_batch(
             spec: command.spec,
             number: command.number as usize,
         };
-        if session.reply_mode == ReplyMode::On {
-            run_one(engine, session, &call, out, now_ms);
+        let is_fast = command.spec.is_none_or(|s| s.scope == Scope::Keys);
+        if !is_fast && ran.count > 0 {
+            ran.share(worker);
+        }
+        let counter = if session.reply_mode == ReplyMode::On {
+            run_one(engine, session, &call, out, now_ms)
         } else {
-            run_unanswered(engine, session, &call, out, now_ms);
+            run_unanswered(engine, session, &call, out, now_ms)
+        };
+        if let Some(counter) = counter {
+            ran.push(counter);
         }
         run += 1;
-        if command.spec.is_some_and(|s| s.scope != Scope::Keys) {
+        if !is_fast {
+            ran.share(worker);
             now_ms = clock::unix_ms();
         }
         if session.closing != Closing::No {
             break;
         }
+    }
+    if ran.count > 0 {
+        ran.share(worker);
     }
     add(&worker.commands, run);
     add(&worker.batches, 1);
@@ -208,13 +259,13 @@ fn run_unanswered(
     call: &Call<'_>,
     out: &mut Output,
     now_ms: u64,
-) {
+) -> Option<usize> {
     let mark = out.mark();
     let before = session.reply_mode;
     if before == ReplyMode::SkipNext {
         session.reply_mode = ReplyMode::Skip;
     }
-    run_one(engine, session, call, out, now_ms);
+    let counter = run_one(engine, session, call, out, now_ms);
     // CLIENT REPLY ON is answered itself.
     if session.reply_mode != ReplyMode::On {
         out.rewind(mark);
@@ -222,17 +273,60 @@ fn run_unanswered(
     if session.reply_mode == ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
     }
+    counter
 }
 
-/// Runs one command, or says why not.
+/// What a command's words name.
+#[derive(Clone, Copy)]
+struct Target {
+    /// The command, or its subcommand.
+    spec: &'static Spec,
+    /// How many words name it.
+    skip: usize,
+    /// What counts it.
+    counter: usize,
+}
+
+/// Finds what the words name, and notes it as the client's last command.
 #[inline]
-fn run_one(engine: &Engine, session: &mut Session, call: &Call<'_>, out: &mut Output, now_ms: u64) {
-    match admit(engine, session, call, now_ms) {
-        Ok(Some((spec, skip))) => {
+fn resolve(engine: &Engine, client: &Client, call: &Call<'_>) -> Option<Target> {
+    let place = match call.spec {
+        Some(spec) if !spec.subcommands.is_empty() && call.argv.len() > 1 => {
+            subcommand(spec, call.argv).map(|(at, sub)| (sub, Some(at)))
+        }
+        Some(spec) => Some((spec, None)),
+        None => None,
+    };
+    let Some((spec, sub)) = place else {
+        client.last_command.store(0, Ordering::Relaxed);
+        return None;
+    };
+    let last = (call.number + 1) as u32 | sub.map_or(0, |at| at as u32 + 1) << 16;
+    client.last_command.store(last, Ordering::Relaxed);
+    Some(Target {
+        spec,
+        skip: 1 + usize::from(sub.is_some()),
+        counter: engine.commands.counter(call.number, sub),
+    })
+}
+
+/// Runs one command, or says why not; returns the counter of one that ran.
+#[inline]
+fn run_one(
+    engine: &Engine,
+    session: &mut Session,
+    call: &Call<'_>,
+    out: &mut Output,
+    now_ms: u64,
+) -> Option<usize> {
+    let target = resolve(engine, &session.client, call);
+    match admit(engine, session, call, target, now_ms) {
+        Ok(Some(target)) => {
+            let spec = target.spec;
             if session.multi.is_some() && !spec.has(flag::NOT_QUEUED) {
-                queue(session, call, spec);
+                queue(session, call, target);
                 Reply::new(out, session.resp3).simple("QUEUED");
-                return;
+                return None;
             }
             let txn = transaction(engine, session, call, spec, now_ms);
             let mut txn = match txn {
@@ -240,14 +334,15 @@ fn run_one(engine: &Engine, session: &mut Session, call: &Call<'_>, out: &mut Ou
                 None => Txn::one_by_one(&engine.keyspace, &engine.effects, session.db, now_ms),
             };
             txn.touch = !session.no_touch || spec.name == "touch";
-            call_handler(engine, session, &mut txn, call, (spec, skip), out);
+            call_handler(engine, session, &mut txn, call, target, out);
             txn.commit();
+            Some(target.counter)
         }
-        Ok(None) => {}
+        Ok(None) => None,
         Err(error) => {
             let worker = session.client.worker;
-            if call.spec.is_some() {
-                add(&engine.workers[worker].calls[call.number].rejected, 1);
+            if let Some(target) = target {
+                add(&engine.workers[worker].calls[target.counter].rejected, 1);
             }
             engine.count_error(worker, error.code());
             let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
@@ -266,44 +361,38 @@ fn run_one(engine: &Engine, session: &mut Session, call: &Call<'_>, out: &mut Ou
                 None => error,
             };
             Reply::new(out, session.resp3).error(&error);
+            None
         }
     }
 }
 
-/// The command to run and how many words name it; `None` for an empty line.
+/// What may run; `None` where the connection is to be closed without a word.
 #[inline]
 fn admit(
     engine: &Engine,
     session: &mut Session,
     call: &Call<'_>,
+    target: Option<Target>,
     now_ms: u64,
-) -> Result<Option<(&'static Spec, usize)>, Error> {
+) -> Result<Option<Target>, Error> {
     let argv = call.argv;
-    let Some(mut spec) = call.spec else {
-        return Err(Error::unknown_command(argv));
-    };
-    let mut skip = 1;
-    if !spec.subcommands.is_empty() && argv.len() > 1 {
-        match subcommand(spec, argv) {
-            Some((at, sub)) => {
-                let last = (call.number + 1) as u32 | (at as u32 + 1) << 16;
-                session.client.last_command.store(last, Ordering::Relaxed);
-                if !sub.takes(argv.len()) {
-                    return Err(Error::arity(&format!("{}|{}", spec.name, sub.name)));
-                }
-                (spec, skip) = (sub, 2);
-            }
-            None => return Err(Error::unknown_subcommand(spec.name, argv[1])),
-        }
-    } else {
-        let last = (call.number + 1) as u32;
-        session.client.last_command.store(last, Ordering::Relaxed);
-        if !spec.takes(argv.len()) {
-            return Err(Error::arity(spec.name));
-        }
-    }
-    if !session.authenticated && !spec.has(flag::NO_AUTH) {
+    // Whoever has not said who it is does not learn which commands there are.
+    if !session.authenticated
+        && !target.is_some_and(|t| t.spec.has(flag::NO_AUTH))
+        && !engine.settings.text(param::REQUIREPASS).is_empty()
+    {
         return Err(Error::NO_AUTH);
+    }
+    let Some(target) = target else {
+        return unknown(session, call);
+    };
+    let spec = target.spec;
+    if !spec.takes(argv.len()) {
+        return Err(Error::arity(&full_name(call, target)));
+    }
+    if spec.has(flag::PROTECTED) && !is_allowed_to_debug(engine, session) {
+        let name = spec.name.to_uppercase();
+        return Err(Error::protected(&name, param::ENABLE_DEBUG_COMMAND.name()));
     }
     if !room::make(engine, now_ms) {
         // Queueing takes memory too; leaving a transaction does not.
@@ -318,21 +407,67 @@ fn admit(
         }
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
-        return Err(Error::NOT_IN_MULTI);
+        return Err(Error::not_in_multi(&full_name(call, target)));
     }
-    Ok(Some((spec, skip)))
+    Ok(Some(target))
 }
 
-fn queue(session: &mut Session, call: &Call<'_>, spec: &'static Spec) {
-    let argv: Vec<Vec<u8>> = call.argv.iter().map(|a| a.to_vec()).collect();
+/// Nobody knows this command. A web browser that was led here is cut off at
+/// once, before what it sends behind its headers is taken for commands.
+#[cold]
+fn unknown(session: &mut Session, call: &Call<'_>) -> Result<Option<Target>, Error> {
+    let argv = call.argv;
+    if let Some(spec) = call.spec {
+        return Err(Error::unknown_subcommand(spec.name, argv[1]));
+    }
+    if [&b"host:"[..], b"post"]
+        .iter()
+        .any(|w| argv[0].eq_ignore_ascii_case(w))
+    {
+        crate::warning!(
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: \
+             commands to Larder. This is likely due to an attacker attempting to use Cross \
+             Protocol Scripting to compromise your Larder instance. Connection from {} aborted.",
+            session.client.addr
+        );
+        session.closing = Closing::Now;
+        return Ok(None);
+    }
+    Err(Error::unknown_command(argv))
+}
+
+#[cold]
+fn full_name(call: &Call<'_>, target: Target) -> String {
+    match call.spec {
+        Some(top) if target.skip == 2 => format!("{}|{}", top.name, target.spec.name),
+        _ => target.spec.name.to_string(),
+    }
+}
+
+fn is_allowed_to_debug(engine: &Engine, session: &Session) -> bool {
+    match engine.settings.choice_name(param::ENABLE_DEBUG_COMMAND) {
+        "yes" => true,
+        "local" => session.client.is_local,
+        _ => false,
+    }
+}
+
+fn queue(session: &mut Session, call: &Call<'_>, target: Target) {
+    let is_lost = session.is_watch_broken();
     if let Some(multi) = session.multi.as_mut() {
+        if multi.failed || is_lost {
+            // It will not run: no memory is spent on it.
+            return;
+        }
+        let argv: Vec<Vec<u8>> = call.argv.iter().map(|a| a.to_vec()).collect();
         multi.bytes += argv
             .iter()
             .map(|a| a.len() + size_of::<Vec<u8>>())
             .sum::<usize>();
         multi.queued.push(Queued {
-            spec,
+            spec: target.spec,
             number: call.number,
+            counter: target.counter,
             argv,
         });
     }
@@ -380,23 +515,24 @@ fn call_handler<'t>(
     session: &mut Session,
     txn: &mut Txn<'t>,
     call: &Call<'_>,
-    (spec, skip): (&'static Spec, usize),
+    target: Target,
     out: &mut Output,
 ) {
+    let spec = target.spec;
     let worker = session.client.worker;
-    let calls = &engine.workers[worker].calls[call.number];
-    add(&calls.calls, 1);
+    let calls = &engine.workers[worker].calls[target.counter];
     let mark = out.mark();
     let resp3 = session.resp3;
     let mut ctx = Ctx {
         engine,
         session,
         txn,
-        args: Args::new(call.argv, call.blobs, call.keys, skip),
+        args: Args::new(call.argv, call.blobs, call.keys, target.skip),
         reply: Reply::new(out, resp3),
         spec,
     };
     let result = (spec.handler)(&mut ctx);
+    add(&calls.calls, 1);
     txn.end_command(call.argv);
     if let Err(error) = result {
         add(&calls.failed, 1);
@@ -427,13 +563,19 @@ pub(super) fn run_queued<'t>(
         spec: Some(top),
         number: queued.number,
     };
-    let skip = if top.subcommands.is_empty() || argv.len() < 2 {
-        1
-    } else {
-        2
+    let target = Target {
+        spec: queued.spec,
+        skip: match std::ptr::eq(queued.spec, top) {
+            true => 1,
+            false => 2,
+        },
+        counter: queued.counter,
     };
     txn.db = session.db;
-    call_handler(engine, session, txn, &call, (queued.spec, skip), out);
+    let began_ns = clock::mono_ns();
+    call_handler(engine, session, txn, &call, target, out);
+    let nanos = &engine.workers[session.client.worker].calls[queued.counter].nanos;
+    add(nanos, clock::mono_ns() - began_ns);
 }
 
 /// The keys of a queued command.

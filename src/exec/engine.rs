@@ -10,9 +10,11 @@ use tokio::sync::Notify;
 use super::effect::Effects;
 use super::session::Clients;
 use super::spec::CommandTable;
+use super::totals::{Rates, Totals};
 use crate::base::clock;
 use crate::config::Settings;
 use crate::store::keyspace::Keyspace;
+use crate::store::memory;
 use crate::store::table::Table;
 
 /// One instance for the process, shared by every worker.
@@ -30,7 +32,11 @@ pub struct Engine {
     /// Counters, one set for each worker.
     pub workers: Box<[Worker]>,
     /// Counters that are rarely touched.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
+    /// What the workers had counted at the last CONFIG RESETSTAT.
+    pub baseline: Mutex<Totals>,
+    /// What happens in a second.
+    pub rates: Mutex<Rates>,
     /// How many errors of each code were answered.
     pub errors: Mutex<BTreeMap<Vec<u8>, u64>>,
     /// Ends the process in good order.
@@ -38,10 +44,16 @@ pub struct Engine {
     /// Whether keys are removed when their time is over, without being asked for
     /// (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
+    pub cron_paused: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
+    /// The history of changes that this server's data stands for, likewise.
+    pub replication_id: String,
     /// When the process started, in Unix milliseconds.
     pub started_ms: u64,
+    /// Bytes in use before there was any data or client.
+    pub startup_bytes: usize,
 }
 
 /// What one worker counts. Only the worker writes: no read-modify-write is atomic.
@@ -59,11 +71,13 @@ pub struct Worker {
     pub errors: AtomicU64,
     /// Connections served now; written by the acceptor too.
     pub connections: AtomicU64,
-    /// Calls of each command, by its number.
+    /// Writes to sockets.
+    pub writes: AtomicU64,
+    /// Calls of each command and subcommand, by [`CommandTable::counter`].
     pub calls: Box<[Calls]>,
 }
 
-/// What is counted of one command.
+/// What is counted of one command or subcommand.
 #[derive(Default)]
 pub struct Calls {
     /// It ran.
@@ -72,6 +86,8 @@ pub struct Calls {
     pub rejected: AtomicU64,
     /// It answered an error.
     pub failed: AtomicU64,
+    /// How long it ran, in nanoseconds.
+    pub nanos: AtomicU64,
 }
 
 /// Adds to a counter that only this thread writes.
@@ -93,8 +109,12 @@ pub struct Counters {
     pub query_limit_drops: AtomicU64,
     /// Commands refused because memory was full.
     pub oom_refusals: AtomicU64,
-    /// Subtracted from counters that CONFIG RESETSTAT resets.
-    pub expire_sweeps: AtomicU64,
+    /// Entries that a thread of its own is to free ([`Engine::reclaim`]).
+    pub reclaim_pending: AtomicU64,
+    /// Entries that it has freed.
+    pub reclaimed: AtomicU64,
+    /// AUTH and HELLO with a wrong password.
+    pub auth_failures: AtomicU64,
 }
 
 /// A wish to end the process.
@@ -150,7 +170,7 @@ impl Shutdown {
 impl Engine {
     /// A server without data, for `workers` workers.
     pub fn new(settings: Arc<Settings>, commands: CommandTable, workers: usize) -> Engine {
-        let numbers = commands.all().len();
+        let numbers = commands.counters();
         let keyspace = Keyspace::new((workers * 16).max(16));
         super::room::configure(keyspace.evictor(), &settings);
         Engine {
@@ -159,12 +179,17 @@ impl Engine {
             clients: Clients::default(),
             effects: Effects::default(),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
-            counters: Counters::default(),
+            counters: Arc::default(),
+            baseline: Mutex::default(),
+            rates: Mutex::default(),
             errors: Mutex::default(),
             shutdown: Shutdown::default(),
             active_expiry: AtomicBool::new(true),
+            cron_paused: AtomicBool::new(false),
             run_id: clock::random_hex(40),
+            replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),
+            startup_bytes: memory::used_bytes(),
             commands,
         }
     }
@@ -180,11 +205,23 @@ impl Engine {
     /// Frees what was in these tables: here, or, `later`, on a thread of its own,
     /// so that nobody waits for it.
     pub fn reclaim(&self, tables: Vec<Box<Table>>, later: bool) {
+        let entries: u64 = tables.iter().map(|t| t.len() as u64).sum();
         let free = move || {
             drop(tables);
             crate::store::slab::purge_beyond(0);
         };
         if later {
+            let counters = self.counters.clone();
+            counters
+                .reclaim_pending
+                .fetch_add(entries, Ordering::Relaxed);
+            let free = move || {
+                free();
+                counters
+                    .reclaim_pending
+                    .fetch_sub(entries, Ordering::Relaxed);
+                counters.reclaimed.fetch_add(entries, Ordering::Relaxed);
+            };
             // Without a thread to be had, it is done at once.
             let held = Arc::new(Mutex::new(Some(free)));
             let there = held.clone();
@@ -228,6 +265,7 @@ impl Worker {
             commands: AtomicU64::new(0),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             connections: AtomicU64::new(0),

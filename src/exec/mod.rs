@@ -14,4 +14,5 @@ pub mod room;
 pub mod session;
 pub mod spec;
 pub mod sweep;
+pub mod totals;
 pub mod txn;

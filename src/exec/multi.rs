@@ -12,15 +12,9 @@ use crate::base::hash;
 use crate::protocol::error::Error;
 use crate::store::keyspace::Locked;
 
-/// MULTI.
-pub fn begin(session: &mut Session) -> Result<(), Error> {
-    match session.multi {
-        Some(_) => Err(Error::NESTED_MULTI),
-        None => {
-            session.multi = Some(Box::<Multi>::default());
-            Ok(())
-        }
-    }
+/// MULTI; dispatch refuses it within a transaction.
+pub fn begin(session: &mut Session) {
+    session.multi = Some(Box::<Multi>::default());
 }
 
 /// Forgets what waits, and stops watching.
@@ -31,6 +25,9 @@ pub fn discard(engine: &Engine, session: &mut Session) {
 
 /// Stops watching; takes the shards' locks, so none may be held.
 pub fn unwatch(engine: &Engine, session: &mut Session) {
+    if session.watching.is_empty() {
+        return;
+    }
     for (db, key) in session.watching.drain(..) {
         let shard = engine.keyspace.shard_of(hash::digest(&key));
         engine
@@ -47,6 +44,7 @@ fn reset_flag(session: &mut Session) {
     if session.is_watch_broken() {
         session.watch_flag = Default::default();
     }
+    *session.client.watch_flag.lock() = None;
 }
 
 /// Locks all that EXEC will touch: the keys that its commands declare, and the
@@ -91,7 +89,9 @@ pub fn exec(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             .shard_for(&Key { bytes: key, digest })
             .unwatch(*db, key, &flag);
     }
-    reset_flag(ctx.session);
+    if !watching.is_empty() {
+        reset_flag(ctx.session);
+    }
     if multi.failed {
         return Err(Error::EXEC_ABORT);
     }

@@ -43,6 +43,8 @@ pub struct Queued {
     pub spec: &'static Spec,
     /// Its number in the table.
     pub number: usize,
+    /// What counts it; see [`super::spec::CommandTable::counter`].
+    pub counter: usize,
     /// Its words.
     pub argv: Vec<Vec<u8>>,
 }
@@ -99,6 +101,21 @@ impl Session {
         }
     }
 
+    /// Writes the figures that others may read.
+    pub fn publish(&self) {
+        let client = &self.client;
+        let multi = self.multi.as_deref();
+        let queued = multi.map_or(-1, |m| m.queued.len() as i64);
+        let bytes = multi.map_or(0, |m| m.bytes as u64);
+        client.multi.store(queued, Ordering::Relaxed);
+        client.multi_bytes.store(bytes, Ordering::Relaxed);
+        client.db.store(self.db, Ordering::Relaxed);
+        let watching = self.watching.len() as u32;
+        client.watching.store(watching, Ordering::Relaxed);
+        let protocol = if self.resp3 { 3 } else { 2 };
+        client.protocol.store(protocol, Ordering::Relaxed);
+    }
+
     /// Whether a watched key has changed.
     pub fn is_watch_broken(&self) -> bool {
         self.watch_flag.load(Ordering::Relaxed)
@@ -150,6 +167,8 @@ pub struct Client {
     /// Number of the last command in the table, +1; 0 for none. The upper half
     /// is its subcommand's place, likewise.
     pub last_command: AtomicU32,
+    /// What is set when a key that it watches changes.
+    pub watch_flag: Mutex<Option<WatchFlag>>,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -210,6 +229,7 @@ impl Client {
             watching: AtomicU32::new(0),
             protocol: AtomicU8::new(2),
             last_command: AtomicU32::new(0),
+            watch_flag: Mutex::new(None),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),
@@ -235,6 +255,12 @@ impl Client {
         if let Some(waker) = self.waker.lock().take() {
             waker.wake();
         }
+    }
+
+    /// Whether a key that it watches has changed.
+    pub fn is_watch_broken(&self) -> bool {
+        let flag = self.watch_flag.lock();
+        flag.as_ref().is_some_and(|f| f.load(Ordering::Relaxed))
     }
 
     /// Whether somebody wants the connection closed.

@@ -58,8 +58,12 @@ pub mod flag {
     pub const NO_ASYNC_LOADING: u32 = 1 << 18;
     /// Accesses every database.
     pub const ALL_DBS: u32 = 1 << 19;
+    /// Only for whom `enable-debug-command` allows it.
+    pub const PROTECTED: u32 = 1 << 20;
+    /// May be called without any key.
+    pub const NO_MANDATORY_KEYS: u32 = 1 << 21;
 
-    /// The names, in the order in which COMMAND lists them.
+    /// The names, in the order in which COMMAND lists them; it hides the others.
     pub const NAMES: &[(u32, &str)] = &[
         (WRITE, "write"),
         (READONLY, "readonly"),
@@ -71,15 +75,14 @@ pub mod flag {
         (LOADING, "loading"),
         (STALE, "stale"),
         (SKIP_MONITOR, "skip_monitor"),
-        (SKIP_SLOWLOG, "skip_slowlog"),
+        (SKIP_SLOWLOG, "skip_commandlog"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
-        (MAY_REPLICATE, "may_replicate"),
+        (NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (NO_ASYNC_LOADING, "no_async_loading"),
         (NO_MULTI, "no_multi"),
         (MOVABLE_KEYS, "movablekeys"),
         (ALLOW_BUSY, "allow_busy"),
-        (NO_ASYNC_LOADING, "no_async_loading"),
-        (ALL_DBS, "all_dbs"),
     ];
 }
 
@@ -312,8 +315,12 @@ pub struct Arg {
     pub token: Option<&'static str>,
     /// What it is for, where its name does not tell.
     pub summary: &'static str,
+    /// How people are shown it, where that is not its name.
+    pub shown_as: Option<&'static str>,
     /// Since which version, where later than the command.
     pub since: &'static str,
+    /// Since which version something else is better; empty while nothing is.
+    pub deprecated_since: &'static str,
     /// May be left out.
     pub optional: bool,
     /// May come several times.
@@ -332,7 +339,9 @@ impl Arg {
             kind,
             token: None,
             summary: "",
+            shown_as: None,
             since: "",
+            deprecated_since: "",
             optional: false,
             multiple: false,
             multiple_token: false,
@@ -373,6 +382,18 @@ impl Arg {
     /// With a sentence on what it is for.
     pub const fn summary(mut self, summary: &'static str) -> Arg {
         self.summary = summary;
+        self
+    }
+
+    /// Shown to people under another name.
+    pub const fn shown_as(mut self, text: &'static str) -> Arg {
+        self.shown_as = Some(text);
+        self
+    }
+
+    /// Since when something else is better.
+    pub const fn deprecated(mut self, version: &'static str) -> Arg {
+        self.deprecated_since = version;
         self
     }
 
@@ -444,6 +465,8 @@ pub struct Doc {
     pub history: &'static [(&'static str, &'static str)],
     /// Since when something else is better, and what.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// For the server's own parts and its tests rather than for applications.
+    pub system: bool,
     /// Its arguments.
     pub args: &'static [Arg],
 }
@@ -492,6 +515,7 @@ impl Spec {
                 summary: "",
                 history: &[],
                 deprecated: None,
+                system: false,
                 args: &[],
             },
             handler,
@@ -558,6 +582,12 @@ impl Spec {
     /// Since when something else is better, and what.
     pub const fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Spec {
         self.doc.deprecated = Some((since, replaced_by));
+        self
+    }
+
+    /// For the server's own parts and its tests.
+    pub const fn system(mut self) -> Spec {
+        self.doc.system = true;
         self
     }
 
@@ -685,6 +715,9 @@ pub struct CommandTable {
     specs: Vec<&'static Spec>,
     /// Open addressing by the name's digest; indices into `specs`.
     slots: Vec<Option<u16>>,
+    /// Where the counters of each command's subcommands begin.
+    sub_counters: Vec<usize>,
+    counters: usize,
 }
 
 impl CommandTable {
@@ -692,9 +725,19 @@ impl CommandTable {
     pub fn new(families: &[&'static [Spec]]) -> CommandTable {
         let specs: Vec<&'static Spec> = families.iter().flat_map(|f| f.iter()).collect();
         let size = (specs.len() * 4).next_power_of_two();
+        let mut counters = specs.len();
+        let sub_counters = specs
+            .iter()
+            .map(|spec| {
+                counters += spec.subcommands.len();
+                counters - spec.subcommands.len()
+            })
+            .collect();
         let mut table = CommandTable {
             slots: vec![None; size],
             specs,
+            sub_counters,
+            counters,
         };
         for (i, spec) in table.specs.iter().enumerate() {
             let mut at = name_hash(spec.name.as_bytes()) as usize & (size - 1);
@@ -719,6 +762,40 @@ impl CommandTable {
             at = (at + 1) & mask;
         }
         None
+    }
+
+    /// A command or, as `container|name`, a subcommand; with its container.
+    pub fn find_full(&self, name: &[u8]) -> Option<(&'static Spec, Option<&'static Spec>)> {
+        let mut parts = name.splitn(2, |&b| b == b'|');
+        let (_, spec) = self.find(parts.next()?)?;
+        let Some(rest) = parts.next() else {
+            return Some((spec, None));
+        };
+        let is_named = |s: &&Spec| s.name.as_bytes().eq_ignore_ascii_case(rest);
+        Some((spec.subcommands.iter().find(is_named)?, Some(spec)))
+    }
+
+    /// How many things are counted apart: commands and subcommands.
+    pub fn counters(&self) -> usize {
+        self.counters
+    }
+
+    /// The counter of a command, or of its subcommand at a place.
+    #[inline]
+    pub fn counter(&self, number: usize, sub: Option<usize>) -> usize {
+        match sub {
+            Some(at) => self.sub_counters[number] + at,
+            None => number,
+        }
+    }
+
+    /// The name under which a command, by number, and its subcommand are known.
+    pub fn full_name(&self, number: usize, sub: Option<usize>) -> String {
+        let spec = self.specs[number];
+        match sub.and_then(|at| spec.subcommands.get(at)) {
+            Some(sub) => format!("{}|{}", spec.name, sub.name),
+            None => spec.name.to_string(),
+        }
     }
 
     /// All commands, in the order of their families.

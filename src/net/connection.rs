@@ -319,7 +319,7 @@ impl Connection {
             drops.fetch_add(1, Ordering::Relaxed);
             return Err(End::Limit("the query buffer limit"));
         }
-        self.publish(partial, multi);
+        self.publish(partial);
         self.check_output_limit()?;
         match self.session.closing {
             Closing::AfterReply if self.pending.is_empty() => Err(End::Gone),
@@ -328,24 +328,16 @@ impl Connection {
     }
 
     /// Writes the figures that others may read.
-    fn publish(&self, partial: usize, multi: usize) {
+    fn publish(&self, partial: usize) {
+        self.session.publish();
         let client = &self.session.client;
         let set = |figure: &std::sync::atomic::AtomicU64, n: usize| {
             figure.store(n as u64, Ordering::Relaxed);
         };
         set(&client.query_bytes, self.rest.len() + partial);
         set(&client.query_held, self.rest.capacity() + partial);
-        set(&client.multi_bytes, multi);
         set(&client.output_bytes, self.pending.len());
         set(&client.output_held, self.pending.held_bytes());
-        client.db.store(self.session.db, Ordering::Relaxed);
-        let queued = self.session.multi.as_ref();
-        let queued = queued.map_or(-1, |m| m.queued.len() as i64);
-        client.multi.store(queued, Ordering::Relaxed);
-        let watching = self.session.watching.len() as u32;
-        client.watching.store(watching, Ordering::Relaxed);
-        let protocol = if self.session.resp3 { 3 } else { 2 };
-        client.protocol.store(protocol, Ordering::Relaxed);
     }
 
     /// A client that does not read is dropped before its replies fill the heap.
@@ -402,7 +394,9 @@ impl Connection {
             match written {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     let client = &self.session.client;
-                    add(&self.engine.workers[client.worker].net_out, n as u64);
+                    let worker = &self.engine.workers[client.worker];
+                    add(&worker.net_out, n as u64);
+                    add(&worker.writes, 1);
                     add(&client.net_out, n as u64);
                     out.advance(n);
                 }

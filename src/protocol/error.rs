@@ -23,6 +23,8 @@ errors! {
     NOT_INTEGER = "ERR value is not an integer or out of range";
     /// Not a floating-point number.
     NOT_FLOAT = "ERR value is not a valid float";
+    /// An integer, but beyond 32 bits.
+    NOT_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// An integer, but outside what the option allows.
     OUT_OF_RANGE = "ERR value is out of range";
     /// INCR and its kin beyond 64 bits.
@@ -63,18 +65,16 @@ errors! {
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
     /// AUTH where no password is set.
     NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// HELLO before AUTH, and without it.
+    HELLO_WITHOUT_AUTH = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+    /// A name with bytes that CLIENT LIST cannot show.
+    CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
     /// HELLO with a version that nobody speaks.
     NO_PROTO = "NOPROTO unsupported protocol version";
-    /// MULTI within MULTI.
-    NESTED_MULTI = "ERR MULTI calls can not be nested";
     /// EXEC without MULTI.
     EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
     /// DISCARD without MULTI.
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
-    /// WATCH within MULTI.
-    WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed";
-    /// A command that may not be queued.
-    NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
     /// EXEC after a command that could not be queued.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
     /// One connection too many.
@@ -97,6 +97,31 @@ impl Error {
     pub fn arity(name: &str) -> Error {
         Error::new(format!(
             "ERR wrong number of arguments for '{name}' command"
+        ))
+    }
+
+    /// A command that may not be part of a transaction.
+    pub fn not_in_multi(name: &str) -> Error {
+        Error::new(format!(
+            "ERR Command '{name}' not allowed inside a transaction"
+        ))
+    }
+
+    /// A command that the configuration keeps from this client.
+    pub fn protected(name: &str, parameter: &str) -> Error {
+        Error::new(format!(
+            "ERR {name} command not allowed. If the {parameter} option is set to \"local\", you \
+             can run it from a local connection, otherwise you need to set this option in the \
+             configuration file, and then restart the server."
+        ))
+    }
+
+    /// A subcommand, or arguments, that the handler of a container does not take.
+    pub fn unknown_subcommand_or_arity(container: &str, name: &[u8]) -> Error {
+        let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
+        let upper = container.to_uppercase();
+        Error::new(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {upper} HELP."
         ))
     }
 

@@ -25,6 +25,11 @@ impl<'a> Reply<'a> {
         self.resp3
     }
 
+    /// Goes on in another protocol (HELLO).
+    pub fn set_resp3(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+    }
+
     /// The output behind this writer.
     pub fn output(&mut self) -> &mut Output {
         self.out
@@ -141,6 +146,20 @@ impl<'a> Reply<'a> {
     /// The head of a set; `n` replies follow.
     pub fn set(&mut self, n: usize) {
         self.count(if self.resp3 { b'~' } else { b'*' }, n);
+    }
+
+    /// The head of attributes, which come before the reply proper; `n` pairs of
+    /// replies follow. For RESP3 alone.
+    pub fn attributes(&mut self, n: usize) {
+        self.count(b'|', n);
+    }
+
+    /// A whole number of any length, in decimal digits.
+    pub fn big_number(&mut self, digits: &str) {
+        match self.resp3 {
+            true => self.line(b'(', digits.as_bytes()),
+            false => self.bulk(digits.as_bytes()),
+        }
     }
 
     /// The head of a push message; `n` replies follow.

@@ -125,6 +125,33 @@ pub struct AllocatorStats {
     pub retained: usize,
 }
 
+/// The allocator's name and version.
+pub fn allocator_name() -> String {
+    let version = tikv_jemalloc_ctl::version::read().unwrap_or_default();
+    let number = version.split('-').next().unwrap_or_default();
+    format!("jemalloc-{number}")
+}
+
+/// Gives jemalloc's unused pages back to the operating system; false where it
+/// would not.
+pub fn purge() -> bool {
+    // 4096 stands for all arenas (MALLCTL_ARENAS_ALL).
+    let name = c"arena.4096.purge";
+    let null = std::ptr::null_mut();
+    // SAFETY: the name ends with a zero; this control neither reads nor writes.
+    let code = unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), null, null.cast(), null, 0) };
+    code == 0
+}
+
+/// jemalloc's statistics at length, for people.
+pub fn allocator_report() -> Vec<u8> {
+    let mut text = Vec::new();
+    let options = tikv_jemalloc_ctl::stats_print::Options::default();
+    // Writing to memory does not fail.
+    let _ = tikv_jemalloc_ctl::stats_print::stats_print(&mut text, options);
+    text
+}
+
 /// Reads jemalloc's statistics; costs some microseconds.
 pub fn allocator_stats() -> AllocatorStats {
     use tikv_jemalloc_ctl::{epoch, stats};

@@ -160,12 +160,14 @@ impl Shard {
         }
     }
 
-    /// From now on a change of the key sets `flag`.
-    pub fn watch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) {
-        self.watched
-            .entry((db, key.into()))
-            .or_default()
-            .push(flag.clone());
+    /// From now on a change of the key sets `flag`; false where it did already.
+    pub fn watch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) -> bool {
+        let flags = self.watched.entry((db, key.into())).or_default();
+        let is_new = !flags.iter().any(|f| Arc::ptr_eq(f, flag));
+        if is_new {
+            flags.push(flag.clone());
+        }
+        is_new
     }
 
     /// Ends [`Shard::watch`] for this flag.

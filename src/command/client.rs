@@ -1,0 +1,705 @@
+//! CLIENT: connections, one's own and others'.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::client_filter::Filter;
+use super::connection::{check_name, is_showable};
+use super::help;
+use crate::exec::context::Ctx;
+use crate::exec::session::{Client, Closing, ReplyMode};
+use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
+use crate::observe::clients;
+use crate::protocol::error::Error;
+
+/// The family.
+pub const SPECS: &[Spec] = &[Spec::new("client", -2, help)
+    .doc(
+        Group::Connection,
+        "2.4.0",
+        "Depends on subcommand.",
+        "A container for commands about connections.",
+    )
+    .subcommands(SUBCOMMANDS)];
+const SUBCOMMANDS: &[Spec] = &[
+    Spec::new("id", 2, id)
+        .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "5.0.0",
+            "O(1)",
+            "Returns the connection's number, which no other has.",
+        ),
+    Spec::new("info", 2, info)
+        .flags(NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .tips(&["nondeterministic_output"])
+        .doc(
+            Group::Connection,
+            "6.2.0",
+            "O(1)",
+            "Returns what the server knows of the connection.",
+        ),
+    Spec::new("setname", 3, set_name)
+        .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc(
+            Group::Connection,
+            "2.6.9",
+            "O(1)",
+            "Gives the connection a name.",
+        )
+        .args(&[Arg::new("connection-name", ArgKind::String)]),
+    Spec::new("getname", 2, get_name)
+        .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "2.6.9",
+            "O(1)",
+            "Returns the connection's name.",
+        ),
+    Spec::new("setinfo", 4, set_info)
+        .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc(
+            Group::Connection,
+            "7.2.0",
+            "O(1)",
+            "Tells the server which library the client uses.",
+        )
+        .args(&[Arg::one_of(
+            "attr",
+            &[
+                Arg::new("libname", ArgKind::String).token("lib-name"),
+                Arg::new("libver", ArgKind::String).token("lib-ver"),
+            ],
+        )]),
+    Spec::new("list", -2, list)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .tips(&["nondeterministic_output"])
+        .doc(
+            Group::Connection,
+            "2.4.0",
+            "O(N) where N is the number of client connections",
+            "Lists the connections that the filters let through.",
+        )
+        .history(&[
+            ("2.8.12", "Added unique client `id` field."),
+            ("5.0.0", "Added optional `TYPE` filter."),
+            ("6.0.0", "Added `user` field."),
+            (
+                "6.2.0",
+                "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and \
+             the optional `ID` filter.",
+            ),
+            (
+                "7.0.0",
+                "Added `resp`, `multi-mem`, `rbs` and `rbp` fields.",
+            ),
+            ("7.0.3", "Added `ssub` field."),
+            (
+                "8.0.0",
+                "Replaced `master` `TYPE` with `primary`. `master` still \
+             supported for backward compatibility.",
+            ),
+            (
+                "8.1.0",
+                "Added filters USER, ADDR, LADDR, SKIPME, and MAXAGE.",
+            ),
+            (
+                "9.0.0",
+                "Added filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA, \
+             and IP. And negative filters NOT-ID, NOT-TYPE, NOT-ADDR, \
+             NOT-LADDR, NOT-USER, NOT-FLAGS, NOT-NAME, NOT-LIB-NAME, \
+             NOT-LIB-VER, NOT-DB, NOT-CAPA, NOT-IP.",
+            ),
+        ])
+        .args(&[
+            Arg::one_of(
+                "client-type",
+                &[
+                    Arg::word("normal", "normal"),
+                    Arg::word("master", "master"),
+                    Arg::word("replica", "replica"),
+                    Arg::word("pubsub", "pubsub"),
+                ],
+            )
+            .token("TYPE")
+            .since("5.0.0")
+            .optional(),
+            Arg::new("client-id", ArgKind::Integer)
+                .token("ID")
+                .since("6.2.0")
+                .optional()
+                .multiple(),
+            Arg::new("username", ArgKind::String)
+                .token("USER")
+                .since("8.1.0")
+                .optional(),
+            Arg::new("addr", ArgKind::String)
+                .token("ADDR")
+                .shown_as("ip:port")
+                .since("8.1.0")
+                .optional(),
+            Arg::new("laddr", ArgKind::String)
+                .token("LADDR")
+                .shown_as("ip:port")
+                .since("8.1.0")
+                .optional(),
+            Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])
+                .token("SKIPME")
+                .since("8.1.0")
+                .optional(),
+            Arg::new("maxage", ArgKind::Integer)
+                .token("MAXAGE")
+                .since("8.1.0")
+                .optional(),
+            Arg::new("name", ArgKind::String)
+                .token("NAME")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("idle", ArgKind::Integer)
+                .token("IDLE")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("flags", ArgKind::String)
+                .token("FLAGS")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("lib-name", ArgKind::String)
+                .token("LIB-NAME")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("lib-ver", ArgKind::String)
+                .token("LIB-VER")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("db", ArgKind::Integer)
+                .token("DB")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("capa", ArgKind::String)
+                .token("CAPA")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("ip", ArgKind::String)
+                .token("IP")
+                .since("9.0.0")
+                .optional(),
+            Arg::one_of(
+                "not-client-type",
+                &[
+                    Arg::word("normal", "normal"),
+                    Arg::word("master", "master"),
+                    Arg::word("replica", "replica"),
+                    Arg::word("pubsub", "pubsub"),
+                ],
+            )
+            .token("NOT-TYPE")
+            .since("9.0.0")
+            .optional(),
+            Arg::new("not-client-id", ArgKind::Integer)
+                .token("NOT-ID")
+                .since("9.0.0")
+                .optional()
+                .multiple(),
+            Arg::new("not-username", ArgKind::String)
+                .token("NOT-USER")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-addr", ArgKind::String)
+                .token("NOT-ADDR")
+                .shown_as("ip:port")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-laddr", ArgKind::String)
+                .token("NOT-LADDR")
+                .shown_as("ip:port")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-name", ArgKind::String)
+                .token("NOT-NAME")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-flags", ArgKind::String)
+                .token("NOT-FLAGS")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-lib-name", ArgKind::String)
+                .token("NOT-LIB-NAME")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-lib-ver", ArgKind::String)
+                .token("NOT-LIB-VER")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-db", ArgKind::Integer)
+                .token("NOT-DB")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-capa", ArgKind::String)
+                .token("NOT-CAPA")
+                .since("9.0.0")
+                .optional(),
+            Arg::new("not-ip", ArgKind::String)
+                .token("NOT-IP")
+                .since("9.0.0")
+                .optional(),
+        ]),
+    Spec::new("kill", -3, kill)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "2.4.0",
+            "O(N) where N is the number of client connections",
+            "Closes the connections that the filters let through.",
+        )
+        .history(&[
+            ("2.8.12", "Added new filter format."),
+            ("2.8.12", "`ID` option."),
+            ("3.2.0", "Added `master` type in for `TYPE` option."),
+            (
+                "5.0.0",
+                "Replaced `slave` `TYPE` with `replica`. `slave` still \
+             supported for backward compatibility.",
+            ),
+            ("6.2.0", "`LADDR` option."),
+            ("8.0.0", "`MAXAGE` option."),
+            (
+                "8.0.0",
+                "Replaced `master` `TYPE` with `primary`. `master` still \
+             supported for backward compatibility.",
+            ),
+            ("8.1.0", "`ID` option accepts multiple IDs."),
+            (
+                "9.0.0",
+                "Added filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA, \
+             and IP. And negative filters NOT-ID, NOT-TYPE, NOT-ADDR, \
+             NOT-LADDR, NOT-USER, NOT-FLAGS, NOT-NAME, NOT-LIB-NAME, \
+             NOT-LIB-VER, NOT-DB, NOT-CAPA, NOT-IP.",
+            ),
+        ])
+        .args(&[Arg::one_of(
+            "filter",
+            &[
+                Arg::new("old-format", ArgKind::String)
+                    .shown_as("ip:port")
+                    .deprecated("2.8.12"),
+                Arg::one_of(
+                    "new-format",
+                    &[
+                        Arg::new("client-id", ArgKind::Integer)
+                            .token("ID")
+                            .since("2.8.12")
+                            .optional()
+                            .multiple(),
+                        Arg::one_of(
+                            "client-type",
+                            &[
+                                Arg::word("normal", "normal"),
+                                Arg::word("master", "master").since("3.2.0"),
+                                Arg::word("primary", "primary").since("8.0.0"),
+                                Arg::word("slave", "slave"),
+                                Arg::word("replica", "replica").since("5.0.0"),
+                                Arg::word("pubsub", "pubsub"),
+                            ],
+                        )
+                        .token("TYPE")
+                        .since("2.8.12")
+                        .optional(),
+                        Arg::new("username", ArgKind::String)
+                            .token("USER")
+                            .optional(),
+                        Arg::new("addr", ArgKind::String)
+                            .token("ADDR")
+                            .shown_as("ip:port")
+                            .optional(),
+                        Arg::new("laddr", ArgKind::String)
+                            .token("LADDR")
+                            .shown_as("ip:port")
+                            .since("6.2.0")
+                            .optional(),
+                        Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])
+                            .token("SKIPME")
+                            .optional(),
+                        Arg::new("maxage", ArgKind::Integer)
+                            .token("MAXAGE")
+                            .since("8.0.0")
+                            .optional(),
+                        Arg::new("name", ArgKind::String)
+                            .token("NAME")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("idle", ArgKind::Integer)
+                            .token("IDLE")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("flags", ArgKind::String)
+                            .token("FLAGS")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("lib-name", ArgKind::String)
+                            .token("LIB-NAME")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("lib-ver", ArgKind::String)
+                            .token("LIB-VER")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("db", ArgKind::Integer)
+                            .token("DB")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("capa", ArgKind::String)
+                            .token("CAPA")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("ip", ArgKind::String)
+                            .token("IP")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::one_of(
+                            "not-client-type",
+                            &[
+                                Arg::word("normal", "normal"),
+                                Arg::word("master", "master"),
+                                Arg::word("primary", "primary"),
+                                Arg::word("slave", "slave"),
+                                Arg::word("replica", "replica"),
+                                Arg::word("pubsub", "pubsub"),
+                            ],
+                        )
+                        .token("NOT-TYPE")
+                        .since("9.0.0")
+                        .optional(),
+                        Arg::new("not-client-id", ArgKind::Integer)
+                            .token("NOT-ID")
+                            .since("9.0.0")
+                            .optional()
+                            .multiple(),
+                        Arg::new("not-username", ArgKind::String)
+                            .token("NOT-USER")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-addr", ArgKind::String)
+                            .token("NOT-ADDR")
+                            .shown_as("ip:port")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-laddr", ArgKind::String)
+                            .token("NOT-LADDR")
+                            .shown_as("ip:port")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-name", ArgKind::String)
+                            .token("NOT-NAME")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-flags", ArgKind::String)
+                            .token("NOT-FLAGS")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-lib-name", ArgKind::String)
+                            .token("NOT-LIB-NAME")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-lib-ver", ArgKind::String)
+                            .token("NOT-LIB-VER")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-db", ArgKind::Integer)
+                            .token("NOT-DB")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-capa", ArgKind::String)
+                            .token("NOT-CAPA")
+                            .since("9.0.0")
+                            .optional(),
+                        Arg::new("not-ip", ArgKind::String)
+                            .token("NOT-IP")
+                            .since("9.0.0")
+                            .optional(),
+                    ],
+                )
+                .multiple(),
+            ],
+        )]),
+    Spec::new("reply", 3, reply)
+        .flags(NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "3.2.0",
+            "O(1)",
+            "Says which of the connection's commands are to be answered.",
+        )
+        .args(&[Arg::one_of(
+            "action",
+            &[
+                Arg::word("on", "ON"),
+                Arg::word("off", "OFF"),
+                Arg::word("skip", "SKIP"),
+            ],
+        )]),
+    Spec::new("no-evict", 3, no_evict)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "7.0.0",
+            "O(1)",
+            "Spares the connection when clients take too much memory.",
+        )
+        .args(&[Arg::one_of(
+            "enabled",
+            &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
+        )]),
+    Spec::new("no-touch", 3, no_touch)
+        .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "7.2.0",
+            "O(1)",
+            "Says whether what the connection reads counts as used.",
+        )
+        .args(&[Arg::one_of(
+            "enabled",
+            &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
+        )]),
+    Spec::new("help", 2, help)
+        .flags(LOADING | STALE)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "5.0.0",
+            "O(1)",
+            "Returns a text that explains the subcommands.",
+        ),
+];
+
+const HELP: &[&str] = &[
+    "GETNAME",
+    "    Return the connection's name.",
+    "ID",
+    "    Return the connection's number.",
+    "INFO",
+    "    Return what the server knows of this connection.",
+    "KILL <ip:port>",
+    "    Close the connection that comes from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Close the connections that all options let through. NOT- in front of an option",
+    "    other than SKIPME, MAXAGE and IDLE turns it round. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      They come from this address.",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      They came to this address of the server.",
+    "    * TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB)",
+    "      They are of this type.",
+    "    * USER <username>",
+    "      They authenticated as this user.",
+    "    * SKIPME (YES|NO)",
+    "      Whether this connection is spared (default: yes).",
+    "    * ID <client-id> [<client-id>...]",
+    "      They have one of these numbers.",
+    "    * MAXAGE <maxage>",
+    "      They came at least so many seconds ago.",
+    "    * FLAGS <flags>",
+    "      They have all of these flags.",
+    "    * NAME <client-name>",
+    "      They have this name.",
+    "    * IDLE <idle>",
+    "      They have been silent for at least so many seconds.",
+    "    * LIB-NAME <library-name>",
+    "      They use this library.",
+    "    * LIB-VER <library-version>",
+    "      They use a library of this version.",
+    "    * DB <db-id>",
+    "      They work on this database.",
+    "    * CAPA <capa>",
+    "      They claim these capabilities.",
+    "    * IP <ip>",
+    "      They come from this IP address.",
+    "LIST [options ...]",
+    "    List the connections that all options let through: those of KILL, with",
+    "    SKIPME NO by default.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Say whether this connection's commands are answered, or only the next one is not.",
+    "SETNAME <name>",
+    "    Give this connection a name.",
+    "SETINFO <option> <value>",
+    "    Say what the client is made with. Options are:",
+    "    * LIB-NAME: the client's library.",
+    "    * LIB-VER: its version.",
+    "NO-EVICT (ON|OFF)",
+    "    Spare this connection when clients take too much memory.",
+    "NO-TOUCH (ON|OFF)",
+    "    Read without counting as a use of the keys.",
+];
+
+fn help(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    help::write(ctx, HELP);
+    Ok(())
+}
+
+fn id(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.reply.int(ctx.session.client.id as i64);
+    Ok(())
+}
+
+fn line(ctx: &Ctx<'_, '_>, client: &Client) -> Vec<u8> {
+    let argv_bytes = match client.id == ctx.session.client.id {
+        true => ctx.args.all().iter().map(|a| a.len()).sum(),
+        false => 0,
+    };
+    let mut line = clients::line(ctx.engine, client, ctx.txn.now_ms, argv_bytes);
+    line.push(b'\n');
+    line
+}
+
+fn info(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.session.publish();
+    let line = line(ctx, &ctx.session.client);
+    ctx.reply.verbatim("txt", &line);
+    Ok(())
+}
+
+fn list(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.session.publish();
+    let mut filter = Filter::default();
+    match ctx.args.left() {
+        0 => {}
+        1 => return Err(Error::SYNTAX),
+        _ => filter.read(ctx.engine, &mut ctx.args)?,
+    }
+    let me = ctx.session.client.id;
+    let mut text = Vec::new();
+    for client in ctx.engine.clients.all() {
+        if filter.takes(&client, me, ctx.txn.now_ms) {
+            text.extend(line(ctx, &client));
+        }
+    }
+    ctx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+fn kill(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.session.publish();
+    let is_old_form = ctx.args.left() == 1;
+    let filter = if is_old_form {
+        Filter::of_addr(ctx.args.bytes()?)
+    } else {
+        let mut filter = Filter::default();
+        filter.skip_me = true;
+        filter.read(ctx.engine, &mut ctx.args)?;
+        filter
+    };
+    let me = ctx.session.client.id;
+    let mut killed = 0;
+    for client in ctx.engine.clients.all() {
+        if !filter.takes(&client, me, ctx.txn.now_ms) {
+            continue;
+        }
+        killed += 1;
+        if client.id == me {
+            ctx.session.closing = Closing::AfterReply;
+        } else {
+            client.kill();
+            // Its connection is closed by its own worker; from now on nobody
+            // sees it.
+            ctx.engine.clients.remove(client.id);
+        }
+    }
+    match (is_old_form, killed) {
+        (true, 0) => return Err("ERR No such client".to_string().into()),
+        (true, _) => ctx.reply.ok(),
+        (false, _) => ctx.reply.size(killed),
+    }
+    Ok(())
+}
+
+fn set_name(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let name = ctx.args.bytes()?;
+    check_name(name)?;
+    ctx.session.client.names.lock().name = name.to_vec();
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn get_name(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let names = ctx.session.client.names.lock();
+    match names.name.is_empty() {
+        true => ctx.reply.null(),
+        false => ctx.reply.bulk(&names.name),
+    }
+    Ok(())
+}
+
+fn set_info(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let (option, text) = (ctx.args.bytes()?, ctx.args.bytes()?);
+    let shown = String::from_utf8_lossy(option);
+    let mut names = ctx.session.client.names.lock();
+    let place = match &option.to_ascii_lowercase()[..] {
+        b"lib-name" => &mut names.lib_name,
+        b"lib-ver" => &mut names.lib_version,
+        _ => return Err(format!("ERR Unrecognized option '{shown}'").into()),
+    };
+    if !is_showable(text) {
+        return Err(
+            format!("ERR {shown} cannot contain spaces, newlines or special characters.").into(),
+        );
+    }
+    *place = text.to_vec();
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn reply(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let session = &mut *ctx.session;
+    if ctx.args.flag("ON") {
+        session.reply_mode = ReplyMode::On;
+        ctx.reply.ok();
+    } else if ctx.args.flag("OFF") {
+        session.reply_mode = ReplyMode::Off;
+    } else if ctx.args.flag("SKIP") {
+        if session.reply_mode != ReplyMode::Off {
+            session.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(Error::SYNTAX);
+    }
+    Ok(())
+}
+
+/// ON or OFF.
+fn switch(ctx: &mut Ctx<'_, '_>) -> Result<bool, Error> {
+    match (ctx.args.flag("ON"), ctx.args.flag("OFF")) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(Error::SYNTAX),
+    }
+}
+
+fn store(flag: &AtomicBool, on: bool) {
+    flag.store(on, Ordering::Relaxed);
+}
+
+fn no_evict(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let on = switch(ctx)?;
+    store(&ctx.session.client.no_evict, on);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn no_touch(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let on = switch(ctx)?;
+    ctx.session.no_touch = on;
+    store(&ctx.session.client.no_touch, on);
+    ctx.reply.ok();
+    Ok(())
+}

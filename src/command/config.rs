@@ -1,0 +1,177 @@
+//! CONFIG: the parameters in force, and the counters' beginning.
+
+use super::help;
+use crate::base::log;
+use crate::config::{Caller, Refusal, SetError, param};
+use crate::exec::context::Ctx;
+use crate::exec::engine::Engine;
+use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
+use crate::protocol::error::Error;
+use crate::store::shard::Stats;
+
+/// The family.
+pub const SPECS: &[Spec] = &[Spec::new("config", -2, help)
+    .doc(
+        Group::Server,
+        "2.0.0",
+        "Depends on subcommand.",
+        "A container for commands about the configuration.",
+    )
+    .subcommands(SUBCOMMANDS)];
+
+const SUBCOMMANDS: &[Spec] = &[
+    Spec::new("get", -3, get)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .doc(
+            Group::Server,
+            "2.0.0",
+            "O(N) when N is the number of configuration parameters provided",
+            "Returns the values of parameters.",
+        )
+        .history(&[(
+            "7.0.0",
+            "Added the ability to pass multiple pattern parameters in one \
+             call",
+        )])
+        .args(&[Arg::new("parameter", ArgKind::String).multiple()]),
+    Spec::new("set", -4, set)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc(
+            Group::Server,
+            "2.0.0",
+            "O(N) when N is the number of configuration parameters provided",
+            "Changes parameters while the server runs.",
+        )
+        .history(&[(
+            "7.0.0",
+            "Added the ability to set multiple parameters in one call.",
+        )])
+        .args(&[Arg::block(
+            "data",
+            &[
+                Arg::new("parameter", ArgKind::String),
+                Arg::new("value", ArgKind::String),
+            ],
+        )
+        .multiple()]),
+    Spec::new("rewrite", 2, rewrite)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc(
+            Group::Server,
+            "2.8.0",
+            "O(1)",
+            "Brings the config file up to date with the parameters in force.",
+        ),
+    Spec::new("resetstat", 2, reset_stat)
+        .scope(Scope::Each)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc(
+            Group::Server,
+            "2.0.0",
+            "O(1)",
+            "Sets the server's counters to zero.",
+        ),
+    Spec::new("help", 2, help).flags(LOADING | STALE).doc(
+        Group::Server,
+        "5.0.0",
+        "O(1)",
+        "Returns a text that explains the subcommands.",
+    ),
+];
+
+fn help(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    help::write(
+        ctx,
+        &[
+            "GET <pattern>",
+            "    Return the parameters whose names match <pattern>, with their values.",
+            "SET <directive> <value>",
+            "    Change a parameter.",
+            "RESETSTAT",
+            "    Set the counters that INFO shows to zero.",
+            "REWRITE",
+            "    Bring the config file up to date.",
+        ],
+    );
+    Ok(())
+}
+
+fn get(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let found = ctx.engine.settings.get(ctx.args.rest());
+    ctx.reply.map(found.len());
+    for (name, value) in found {
+        ctx.reply.bulk(&name);
+        ctx.reply.bulk(&value);
+    }
+    Ok(())
+}
+
+fn set(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let (pairs, []) = ctx.args.rest().as_chunks::<2>() else {
+        return Err(Error::SYNTAX);
+    };
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let caller = Caller {
+        is_local: ctx.session.client.is_local,
+        is_loading: false,
+    };
+    let engine = ctx.engine;
+    engine
+        .settings
+        .set(&pairs, caller, &mut |changed| apply(engine, changed))
+        .map_err(|error| match error {
+            SetError::Loading => Error::new(format!("LOADING {error}")),
+            other => Error::new(format!("ERR {other}")),
+        })?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Makes changed parameters take effect where nobody reads them each time they
+/// are needed. Called again, with the old values back in place, where it refuses.
+fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
+    let settings = &engine.settings;
+    let is_changed = |name: &str| changed.contains(&name);
+    if is_changed(param::DIR.name()) {
+        let dir = settings.text(param::DIR);
+        nix::unistd::chdir(&*dir).map_err(|error| Refusal {
+            name: param::DIR.name(),
+            reason: error.desc().into(),
+        })?;
+    }
+    if is_changed(param::LOGLEVEL.name()) {
+        log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
+    }
+    Ok(())
+}
+
+fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    match ctx.engine.settings.rewrite() {
+        Ok(()) => {
+            crate::notice!("CONFIG REWRITE executed with success.");
+            ctx.reply.ok();
+            Ok(())
+        }
+        Err(error) => {
+            crate::warning!("CONFIG REWRITE failed: {error}");
+            Err(format!("ERR {error}").into())
+        }
+    }
+}
+
+fn reset_stat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.engine.reset_totals();
+    for index in 0..ctx.txn.shards() {
+        let stats = &mut ctx.txn.shard(index).stats;
+        // What the next snapshot would have to save is no statistic.
+        *stats = Stats {
+            changes: stats.changes,
+            ..Stats::default()
+        };
+    }
+    ctx.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! The connection: who the client is, which protocol it speaks, which database
+//! it works on.
+
+use crate::base::num;
+use crate::config::param;
+use crate::exec::context::Ctx;
+use crate::exec::engine::Engine;
+use crate::exec::multi;
+use crate::exec::session::{Closing, ReplyMode, Session};
+use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
+use crate::protocol::error::Error;
+use std::sync::atomic::Ordering;
+
+/// The version of Redis whose commands and replies these are.
+const REDIS_VERSION: &str = "7.2.4";
+/// The only user there is while there are no ACLs.
+const DEFAULT_USER: &[u8] = b"default";
+
+/// The family.
+pub const SPECS: &[Spec] = &[
+    Spec::new("auth", -2, auth)
+        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "1.0.0",
+            "O(N) where N is the number of passwords defined for the user",
+            "Proves who the client is.",
+        )
+        .history(&[("6.0.0", "Added ACL style (username and password).")])
+        .args(&[
+            Arg::new("username", ArgKind::String)
+                .since("6.0.0")
+                .optional(),
+            Arg::new("password", ArgKind::String),
+        ]),
+    Spec::new("hello", -1, hello)
+        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "6.0.0",
+            "O(1)",
+            "Agrees with the server on a protocol, and may say who the \
+             client is.",
+        )
+        .history(&[
+            (
+                "8.1.0",
+                "A new `availability_zone` field is added to the response if \
+             the `availability-zone` config is set.",
+            ),
+            (
+                "6.2.0",
+                "`protover` made optional; when called without arguments the \
+             command reports the current connection's context.",
+            ),
+        ])
+        .args(&[Arg::block(
+            "arguments",
+            &[
+                Arg::new("protover", ArgKind::Integer),
+                Arg::block(
+                    "auth",
+                    &[
+                        Arg::new("username", ArgKind::String),
+                        Arg::new("password", ArgKind::String),
+                    ],
+                )
+                .token("AUTH")
+                .optional(),
+                Arg::new("clientname", ArgKind::String)
+                    .token("SETNAME")
+                    .optional(),
+            ],
+        )
+        .optional()]),
+    Spec::new("ping", -1, ping)
+        .flags(FAST)
+        .category(category::CONNECTION)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .doc(
+            Group::Connection,
+            "1.0.0",
+            "O(1)",
+            "Returns PONG, or the message that came with it.",
+        )
+        .args(&[Arg::new("message", ArgKind::String).optional()]),
+    Spec::new("echo", 2, echo)
+        .flags(LOADING | STALE | FAST)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "1.0.0",
+            "O(1)",
+            "Returns the message that came with it.",
+        )
+        .args(&[Arg::new("message", ArgKind::String)]),
+    Spec::new("quit", -1, quit)
+        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NOT_QUEUED)
+        .category(category::CONNECTION)
+        .doc(Group::Connection, "1.0.0", "O(1)", "Closes the connection."),
+    Spec::new("reset", 1, reset)
+        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NOT_QUEUED)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "6.2.0",
+            "O(1)",
+            "Makes the connection as if it had just come.",
+        ),
+    Spec::new("select", 2, select)
+        .flags(LOADING | STALE | FAST | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "1.0.0",
+            "O(1)",
+            "Changes the database that the connection works on.",
+        )
+        .args(&[Arg::new("index", ArgKind::Integer)]),
+];
+
+fn auth(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let (user, password) = match ctx.args.rest() {
+        [password] if ctx.engine.settings.text(param::REQUIREPASS).is_empty() => {
+            let _ = password;
+            return Err(Error::NO_PASSWORD);
+        }
+        [password] => (DEFAULT_USER, *password),
+        [user, password] => (*user, *password),
+        _ => return Err(Error::SYNTAX),
+    };
+    authenticate(ctx.engine, ctx.session, user, password)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Checks a password; from then on the client is that user.
+fn authenticate(
+    engine: &Engine,
+    session: &mut Session,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Error> {
+    let wanted = engine.settings.text(param::REQUIREPASS);
+    // Without a password, any will do.
+    let is_right = wanted.is_empty() || is_same(&wanted, password);
+    if user != DEFAULT_USER || !is_right {
+        let failures = &engine.counters.auth_failures;
+        failures.fetch_add(1, Ordering::Relaxed);
+        return Err(Error::WRONG_PASS);
+    }
+    session.authenticated = true;
+    session.client.names.lock().user = user.to_vec();
+    Ok(())
+}
+
+/// Compares in a time that depends on what the client sent alone: it tells
+/// neither where the two differ nor how long the secret is.
+fn is_same(secret: &[u8], given: &[u8]) -> bool {
+    let mut differs = secret.len() ^ given.len();
+    for (i, byte) in given.iter().enumerate() {
+        let other = secret.get(i % secret.len()).copied().unwrap_or(0);
+        differs |= usize::from(std::hint::black_box(byte ^ other));
+    }
+    std::hint::black_box(differs) == 0
+}
+
+fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let mut resp3 = None;
+    if let Some(version) = ctx.args.peek() {
+        let version = num::parse_i64(version)
+            .ok_or("ERR Protocol version is not an integer or out of range".to_string())?;
+        resp3 = Some(match version {
+            2 => false,
+            3 => true,
+            _ => return Err(Error::NO_PROTO),
+        });
+        ctx.args.bytes()?;
+    }
+    let mut credentials = None;
+    let mut name = None;
+    while let Some(option) = ctx.args.peek() {
+        if ctx.args.left() >= 3 && ctx.args.flag("AUTH") {
+            credentials = Some((ctx.args.bytes()?, ctx.args.bytes()?));
+        } else if ctx.args.option("SETNAME") {
+            let text = ctx.args.bytes()?;
+            check_name(text)?;
+            name = Some(text);
+        } else {
+            let option = String::from_utf8_lossy(option);
+            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(ctx.engine, ctx.session, user, password)?;
+    }
+    if !ctx.session.authenticated {
+        if !ctx.engine.settings.text(param::REQUIREPASS).is_empty() {
+            return Err(Error::HELLO_WITHOUT_AUTH);
+        }
+        ctx.session.authenticated = true;
+    }
+    if let Some(name) = name {
+        ctx.session.client.names.lock().name = name.to_vec();
+    }
+    if let Some(resp3) = resp3 {
+        ctx.session.resp3 = resp3;
+        ctx.reply.set_resp3(resp3);
+    }
+    let zone = ctx.engine.settings.text(param::AVAILABILITY_ZONE);
+    let reply = &mut ctx.reply;
+    reply.map(7 + usize::from(!zone.is_empty()));
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.int(if ctx.session.resp3 { 3 } else { 2 });
+    reply.bulk(b"id");
+    reply.int(ctx.session.client.id as i64);
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone");
+        reply.bulk(&zone);
+    }
+    Ok(())
+}
+
+/// Whether a text may be shown in CLIENT LIST, whose fields are cut at spaces.
+pub(super) fn is_showable(text: &[u8]) -> bool {
+    text.iter().all(|b| (b'!'..=b'~').contains(b))
+}
+
+/// Refuses a name that CLIENT LIST could not show; the empty one takes it away.
+pub(super) fn check_name(name: &[u8]) -> Result<(), Error> {
+    match is_showable(name) {
+        true => Ok(()),
+        false => Err(Error::CLIENT_NAME),
+    }
+}
+
+fn ping(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    match ctx.args.rest() {
+        [] => ctx.reply.simple("PONG"),
+        [message] => ctx.reply.bulk(message),
+        _ => return Err(Error::arity("ping")),
+    }
+    Ok(())
+}
+
+fn echo(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let message = ctx.args.bytes()?;
+    ctx.reply.bulk(message);
+    Ok(())
+}
+
+fn quit(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.reply.ok();
+    ctx.session.closing = Closing::AfterReply;
+    Ok(())
+}
+
+fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let session = &mut *ctx.session;
+    multi::discard(ctx.engine, session);
+    session.db = 0;
+    session.resp3 = false;
+    session.authenticated = ctx.engine.settings.text(param::REQUIREPASS).is_empty();
+    session.no_touch = false;
+    if session.reply_mode != ReplyMode::Skip {
+        session.reply_mode = ReplyMode::On;
+    }
+    let client = &session.client;
+    client.no_touch.store(false, Ordering::Relaxed);
+    client.no_evict.store(false, Ordering::Relaxed);
+    let mut names = client.names.lock();
+    // What it said of its library stays true.
+    names.name.clear();
+    names.user = DEFAULT_USER.to_vec();
+    drop(names);
+    ctx.reply.set_resp3(false);
+    ctx.reply.simple("RESET");
+    Ok(())
+}
+
+fn select(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let db = num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
+    let db = i32::try_from(db).map_err(|_| Error::NOT_INT32)?;
+    let databases = ctx.engine.settings.int(param::DATABASES);
+    match u32::try_from(db) {
+        Ok(db) if i64::from(db) < databases => {
+            ctx.session.db = db;
+            ctx.reply.ok();
+            Ok(())
+        }
+        _ => Err(Error::DB_RANGE),
+    }
+}

@@ -1,0 +1,211 @@
+//! The workers' counters, summed, since the start or the last CONFIG RESETSTAT.
+//!
+//! A worker's counters are written by that worker alone, without an atomic
+//! read-modify-write; nobody else may set them to zero. So CONFIG RESETSTAT
+//! notes what they say, and whoever shows them subtracts that.
+
+use std::sync::atomic::Ordering;
+
+use super::engine::{Calls, Engine};
+use crate::base::clock;
+
+/// Sums over all workers; the fields are those of [`super::engine::Worker`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Commands that ran, those of transactions included.
+    pub commands: u64,
+    /// Bytes read.
+    pub net_in: u64,
+    /// Bytes written.
+    pub net_out: u64,
+    /// Reads that brought at least one command.
+    pub batches: u64,
+    /// Writes to sockets.
+    pub writes: u64,
+    /// Errors answered.
+    pub errors: u64,
+    /// Of each command and subcommand, by its counter; empty where nothing was
+    /// counted.
+    pub calls: Vec<CallTotals>,
+}
+
+/// As [`Calls`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallTotals {
+    /// It ran.
+    pub calls: u64,
+    /// It was refused before it ran.
+    pub rejected: u64,
+    /// It answered an error.
+    pub failed: u64,
+    /// How long it ran, in nanoseconds.
+    pub nanos: u64,
+}
+
+impl CallTotals {
+    fn add(&mut self, calls: &Calls) {
+        self.calls += calls.calls.load(Ordering::Relaxed);
+        self.rejected += calls.rejected.load(Ordering::Relaxed);
+        self.failed += calls.failed.load(Ordering::Relaxed);
+        self.nanos += calls.nanos.load(Ordering::Relaxed);
+    }
+
+    fn since(self, earlier: CallTotals) -> CallTotals {
+        CallTotals {
+            calls: self.calls - earlier.calls,
+            rejected: self.rejected - earlier.rejected,
+            failed: self.failed - earlier.failed,
+            nanos: self.nanos - earlier.nanos,
+        }
+    }
+}
+
+impl Totals {
+    fn since(mut self, earlier: &Totals) -> Totals {
+        self.commands -= earlier.commands;
+        self.net_in -= earlier.net_in;
+        self.net_out -= earlier.net_out;
+        self.batches -= earlier.batches;
+        self.writes -= earlier.writes;
+        self.errors -= earlier.errors;
+        for (calls, before) in self.calls.iter_mut().zip(&earlier.calls) {
+            *calls = calls.since(*before);
+        }
+        self
+    }
+}
+
+impl Engine {
+    /// Sums since the start.
+    fn sums(&self) -> Totals {
+        let mut calls = vec![CallTotals::default(); self.commands.counters()];
+        for worker in &self.workers {
+            for (sum, counted) in calls.iter_mut().zip(&worker.calls) {
+                sum.add(counted);
+            }
+        }
+        Totals {
+            commands: calls.iter().map(|c| c.calls).sum(),
+            net_in: self.total(|w| &w.net_in),
+            net_out: self.total(|w| &w.net_out),
+            batches: self.total(|w| &w.batches),
+            writes: self.total(|w| &w.writes),
+            errors: self.total(|w| &w.errors),
+            calls,
+        }
+    }
+
+    /// Sums since the last CONFIG RESETSTAT.
+    pub fn totals(&self) -> Totals {
+        // Before the sums, which then can only be larger.
+        let baseline = self.baseline.lock();
+        self.sums().since(&baseline)
+    }
+
+    /// CONFIG RESETSTAT, but for what the shards count.
+    pub fn reset_totals(&self) {
+        *self.baseline.lock() = self.sums();
+        *self.rates.lock() = Rates::default();
+        self.errors.lock().clear();
+        let counters = &self.counters;
+        for counter in [
+            &counters.connections,
+            &counters.rejected_connections,
+            &counters.output_limit_drops,
+            &counters.query_limit_drops,
+            &counters.oom_refusals,
+            &counters.reclaimed,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a sample for [`Rates`], if the last one is old enough; to be called
+    /// many times a second.
+    pub fn sample_rates(&self) {
+        let now_ns = clock::mono_ns();
+        let mut rates = self.rates.lock();
+        if now_ns.saturating_sub(rates.sampled_ns) < SAMPLE_NS {
+            return;
+        }
+        // The commands of transactions are not told apart here: that would mean
+        // to sum up the counters of every command each time.
+        let now = [
+            self.total(|w| &w.commands),
+            self.total(|w| &w.net_in),
+            self.total(|w| &w.net_out),
+        ];
+        rates.take(now, now_ns);
+    }
+}
+
+/// Time between two samples.
+const SAMPLE_NS: u64 = 100_000_000;
+/// Samples that an average is made of.
+const SAMPLES: usize = 16;
+
+/// Commands, bytes in and bytes out for each second, as an average over the last
+/// 16 samples.
+#[derive(Debug, Default)]
+pub struct Rates {
+    sampled_ns: u64,
+    last: [u64; 3],
+    samples: [[u64; 3]; SAMPLES],
+    next: usize,
+}
+
+impl Rates {
+    fn take(&mut self, now: [u64; 3], now_ns: u64) {
+        if self.sampled_ns != 0 {
+            let elapsed = u128::from(now_ns - self.sampled_ns).max(1);
+            let rate = |i: usize| {
+                let grown = u128::from(now[i].saturating_sub(self.last[i]));
+                (grown * 1_000_000_000 / elapsed) as u64
+            };
+            self.samples[self.next] = [rate(0), rate(1), rate(2)];
+            self.next = (self.next + 1) % SAMPLES;
+        }
+        self.last = now;
+        self.sampled_ns = now_ns;
+    }
+
+    fn average(&self, of: usize) -> u64 {
+        self.samples.iter().map(|s| s[of]).sum::<u64>() / SAMPLES as u64
+    }
+
+    /// Commands in a second.
+    pub fn commands(&self) -> u64 {
+        self.average(0)
+    }
+
+    /// Bytes read in a second.
+    pub fn net_in(&self) -> u64 {
+        self.average(1)
+    }
+
+    /// Bytes written in a second.
+    pub fn net_out(&self) -> u64 {
+        self.average(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_the_average_of_the_last_samples() {
+        let mut rates = Rates::default();
+        for i in 0..=SAMPLES as u64 {
+            rates.take([100 * i, 0, 5 * i], (i + 1) * SAMPLE_NS);
+        }
+        assert_eq!(
+            (rates.commands(), rates.net_in(), rates.net_out()),
+            (1000, 0, 50)
+        );
+        for i in 0..SAMPLES as u64 {
+            rates.take([100 * SAMPLES as u64; 3], (i + 100) * SAMPLE_NS);
+        }
+        assert_eq!(rates.commands(), 0);
+    }
+}

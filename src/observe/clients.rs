@@ -1,0 +1,91 @@
+//! CLIENT INFO and CLIENT LIST: one line for a connection.
+
+use std::sync::atomic::Ordering;
+
+use crate::exec::engine::Engine;
+use crate::exec::session::Client;
+
+/// The flags of a client, as the line shows them: `N` where there is none.
+pub fn flags(client: &Client) -> String {
+    let is_on = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
+    let all = [
+        ('x', client.multi.load(Ordering::Relaxed) >= 0),
+        ('d', client.is_watch_broken()),
+        ('A', client.is_killed()),
+        ('U', client.is_unix),
+        ('e', is_on(&client.no_evict)),
+        ('T', is_on(&client.no_touch)),
+    ];
+    let set: String = all
+        .iter()
+        .filter(|(_, set)| *set)
+        .map(|(c, _)| *c)
+        .collect();
+    match set.is_empty() {
+        true => "N".into(),
+        false => set,
+    }
+}
+
+/// Whole seconds between two Unix times in milliseconds, by the seconds that a
+/// clock on the wall shows.
+pub fn seconds_between(earlier_ms: u64, later_ms: u64) -> u64 {
+    (later_ms / 1000).saturating_sub(earlier_ms / 1000)
+}
+
+/// The line, without its end. `argv_bytes` is what the words of its running
+/// command take, if it has one.
+pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) -> Vec<u8> {
+    let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
+    let names = client.names.lock().clone();
+    let (query, held) = (get(&client.query_bytes), get(&client.query_held));
+    let output = get(&client.output_bytes);
+    let last = client.last_command.load(Ordering::Relaxed);
+    let command = match (last & 0xffff, last >> 16) {
+        (0, _) => "NULL".to_string(),
+        (number, 0) => engine.commands.full_name(number as usize - 1, None),
+        (number, sub) => engine
+            .commands
+            .full_name(number as usize - 1, Some(sub as usize - 1)),
+    };
+    let head = format!(
+        "id={} addr={} laddr={} fd={} name=",
+        client.id, client.addr, client.local_addr, client.fd
+    );
+    let body = format!(
+        " age={} idle={} flags={} capa= db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={query} \
+         qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} \
+         tot-mem={} events={} cmd={command} user=",
+        seconds_between(client.since_ms, now_ms),
+        seconds_between(get(&client.active_ms), now_ms),
+        flags(client),
+        client.db.load(Ordering::Relaxed),
+        client.multi.load(Ordering::Relaxed),
+        client.watching.load(Ordering::Relaxed),
+        held.saturating_sub(query),
+        get(&client.multi_bytes),
+        u8::from(output > 0),
+        get(&client.output_held),
+        client.memory_bytes(),
+        if output > 0 { "rw" } else { "r" },
+    );
+    let foot = format!(
+        " tot-net-in={} tot-net-out={} tot-cmds={}",
+        get(&client.net_in),
+        get(&client.net_out),
+        get(&client.commands),
+    );
+    let protocol = client.protocol.load(Ordering::Relaxed);
+    [
+        head.as_bytes(),
+        &names.name,
+        body.as_bytes(),
+        &names.user,
+        format!(" redir=-1 resp={protocol} lib-name=").as_bytes(),
+        &names.lib_name,
+        b" lib-ver=",
+        &names.lib_version,
+        foot.as_bytes(),
+    ]
+    .concat()
+}

@@ -1,0 +1,499 @@
+//! INFO: the server's figures, section by section.
+//!
+//! The fields are Valkey's, in its order, so that clients and exporters find
+//! what they look for; where the feature behind one is still to come, it says
+//! what a server says on which that feature rests.
+
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+
+use super::memory::{Data, Memory, Overshoot, show};
+use super::process::{self, CpuTime};
+use crate::base::{clock, hash};
+use crate::config::param;
+use crate::exec::engine::Engine;
+use crate::exec::session::Client;
+use crate::exec::totals::{CallTotals, Totals};
+use crate::exec::txn::Txn;
+use crate::store::memory;
+
+/// What the sections are written from: one look at everything.
+struct Source<'a> {
+    engine: &'a Engine,
+    data: Data,
+    totals: Totals,
+    now_ms: u64,
+}
+
+type Section = fn(&Source<'_>, &mut Lines);
+
+/// A section: its name, its title, whether it comes unasked, and what writes it.
+const SECTIONS: &[(&str, &str, bool, Section)] = &[
+    ("server", "Server", true, server),
+    ("clients", "Clients", true, clients),
+    ("memory", "Memory", true, memory_section),
+    ("persistence", "Persistence", true, persistence),
+    ("stats", "Stats", true, stats),
+    ("replication", "Replication", true, replication),
+    ("cpu", "CPU", true, cpu),
+    ("modules", "Modules", true, |_, _| {}),
+    ("commandstats", "Commandstats", false, command_stats),
+    ("errorstats", "Errorstats", true, error_stats),
+    ("latencystats", "Latencystats", false, |_, _| {}),
+    ("cluster", "Cluster", true, cluster),
+    ("keyspace", "Keyspace", true, keyspace),
+];
+
+/// The sections that words name, in INFO's own order; without a word those that
+/// come unasked. A word that names none stands for nothing.
+pub fn render(engine: &Engine, txn: &mut Txn<'_>, words: &[&[u8]]) -> String {
+    let says = |word: &str| {
+        words
+            .iter()
+            .any(|w| w.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let all = says("all") || says("everything");
+    let default = words.is_empty() || says("default");
+    let source = Source {
+        engine,
+        data: Data::gather(txn),
+        totals: engine.totals(),
+        now_ms: txn.now_ms,
+    };
+    let mut lines = Lines::default();
+    for (name, title, unasked, write) in SECTIONS {
+        let is_other_name = *name == "modules" && says("module_list");
+        if !(all || (default && *unasked) || says(name) || is_other_name) {
+            continue;
+        }
+        if !lines.0.is_empty() {
+            lines.0.push_str("\r\n");
+        }
+        lines.0.push_str("# ");
+        lines.0.push_str(title);
+        lines.0.push_str("\r\n");
+        write(&source, &mut lines);
+    }
+    lines.0
+}
+
+/// The text, line by line.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn put(&mut self, name: &str, value: impl Display) {
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    /// Fields that are 0.
+    fn zeros(&mut self, names: &[&str]) {
+        for name in names {
+            self.put(name, 0);
+        }
+    }
+
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.put(name, bytes);
+        self.put(&format!("{name}_human"), show(bytes));
+    }
+
+    fn ratio(&mut self, name: &str, value: f64) {
+        self.put(name, format_args!("{value:.2}"));
+    }
+
+    fn overshoot(&mut self, ratio: &str, bytes: &str, of: Overshoot) {
+        self.ratio(ratio, of.ratio);
+        self.put(bytes, of.bytes);
+    }
+
+    fn cpu(&mut self, whose: &str, time: CpuTime) {
+        for (kind, us) in [("sys", time.system_us), ("user", time.user_us)] {
+            let (seconds, us) = (us / 1_000_000, us % 1_000_000);
+            self.put(
+                &format!("used_cpu_{kind}{whose}"),
+                format_args!("{seconds}.{us:06}"),
+            );
+        }
+    }
+}
+
+fn server(source: &Source<'_>, lines: &mut Lines) {
+    let settings = &source.engine.settings;
+    let now_us = clock::unix_us();
+    let uptime_s = source.now_ms.saturating_sub(source.engine.started_ms) / 1000;
+    lines.put("redis_version", "7.2.4");
+    lines.put("server_name", "larder");
+    lines.put("larder_version", env!("CARGO_PKG_VERSION"));
+    lines.put("redis_git_sha1", "00000000");
+    lines.put("redis_git_dirty", 0);
+    let build = hash::crc64(0, env!("CARGO_PKG_VERSION").as_bytes());
+    lines.put("redis_build_id", format_args!("{build:016x}"));
+    lines.put("redis_mode", "standalone");
+    lines.put("server_mode", "standalone");
+    lines.put("os", process::system());
+    lines.put("arch_bits", usize::BITS);
+    lines.put("monotonic_clock", "POSIX clock_gettime");
+    lines.put("multiplexing_api", "epoll");
+    lines.put("gcc_version", "0.0.0");
+    lines.put("process_id", std::process::id());
+    lines.put("process_supervised", "no");
+    lines.put("run_id", &source.engine.run_id);
+    lines.put("tcp_port", settings.int(param::PORT));
+    lines.put("server_time_usec", now_us);
+    lines.put("uptime_in_seconds", uptime_s);
+    lines.put("uptime_in_days", uptime_s / (24 * 3600));
+    lines.put("hz", settings.int(param::HZ));
+    lines.put("configured_hz", settings.int(param::HZ));
+    lines.put("clients_hz", settings.int(param::HZ));
+    lines.put("lru_clock", (now_us / 1_000_000) & 0xffff);
+    lines.put("executable", process::executable());
+    let file = settings.file().map(|f| f.display().to_string());
+    lines.put("config_file", file.unwrap_or_default());
+    let workers = source.engine.workers.len();
+    lines.put("io_threads_active", u8::from(workers > 1));
+    let zone = settings.text(param::AVAILABILITY_ZONE);
+    lines.put("availability_zone", String::from_utf8_lossy(&zone));
+    listeners(source, lines);
+}
+
+fn listeners(source: &Source<'_>, lines: &mut Lines) {
+    let settings = &source.engine.settings;
+    let mut all = Vec::new();
+    let port = settings.int(param::PORT);
+    if port != 0 {
+        let mut text = "name=tcp".to_string();
+        for address in settings.bind() {
+            text += &format!(",bind={}", String::from_utf8_lossy(&address));
+        }
+        all.push(format!("{text},port={port}"));
+    }
+    let path = settings.text(param::UNIXSOCKET);
+    if !path.is_empty() {
+        let path = String::from_utf8_lossy(&path);
+        all.push(format!("name=unix,bind={path}"));
+    }
+    for (i, text) in all.iter().enumerate() {
+        lines.put(&format!("listener{i}"), text);
+    }
+}
+
+fn clients(source: &Source<'_>, lines: &mut Lines) {
+    let all = source.engine.clients.all();
+    let most = |figure: fn(&Client) -> u64| all.iter().map(|c| figure(c)).max().unwrap_or(0);
+    let input = most(|c| c.query_held.load(Ordering::Relaxed));
+    let output = most(|c| c.output_held.load(Ordering::Relaxed));
+    let watching = |c: &&std::sync::Arc<Client>| c.watching.load(Ordering::Relaxed) > 0;
+    lines.put("connected_clients", all.len());
+    lines.put("cluster_connections", 0);
+    lines.put("maxclients", source.engine.settings.int(param::MAXCLIENTS));
+    lines.put("client_recent_max_input_buffer", input);
+    lines.put("client_recent_max_output_buffer", output);
+    lines.zeros(&["blocked_clients", "tracking_clients", "pubsub_clients"]);
+    lines.put("watching_clients", all.iter().filter(watching).count());
+    lines.put("clients_in_timeout_table", 0);
+    lines.put("total_watched_keys", source.data.watched);
+    lines.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    lines.put("paused_reason", "none");
+    lines.put("paused_actions", "none");
+    lines.put("paused_timeout_milliseconds", 0);
+}
+
+fn memory_section(source: &Source<'_>, lines: &mut Lines) {
+    let settings = &source.engine.settings;
+    let memory = Memory::gather(source.engine, &source.data);
+    lines.bytes("used_memory", memory.used as u64);
+    lines.bytes("used_memory_rss", memory.resident as u64);
+    lines.bytes("used_memory_peak", memory.peak as u64);
+    lines.put(
+        "used_memory_peak_perc",
+        format_args!("{:.2}%", memory.peak_percent()),
+    );
+    lines.put("used_memory_overhead", memory.overhead());
+    lines.put("used_memory_startup", memory.startup);
+    lines.put("used_memory_dataset", memory.dataset());
+    lines.put(
+        "used_memory_dataset_perc",
+        format_args!("{:.2}%", memory.dataset_percent()),
+    );
+    lines.put("allocator_allocated", memory.allocator.allocated);
+    lines.put("allocator_active", memory.allocator.active);
+    lines.put("allocator_resident", memory.allocator.resident);
+    lines.put("allocator_muzzy", 0);
+    lines.bytes("total_system_memory", process::machine_bytes());
+    lines.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
+    lines.put("used_memory_lua_human", show(0));
+    lines.zeros(&[
+        "used_memory_scripts_eval",
+        "number_of_cached_scripts",
+        "number_of_functions",
+        "number_of_libraries",
+        "used_memory_vm_functions",
+        "used_memory_vm_total",
+    ]);
+    lines.put("used_memory_vm_total_human", show(0));
+    lines.put("used_memory_functions", 0);
+    lines.bytes("used_memory_scripts", 0);
+    lines.bytes("maxmemory", settings.int(param::MAXMEMORY) as u64);
+    let policy = settings.choice_name(param::MAXMEMORY_POLICY);
+    lines.put("maxmemory_policy", policy);
+    lines.overshoot(
+        "allocator_frag_ratio",
+        "allocator_frag_bytes",
+        memory.fragmentation(),
+    );
+    lines.overshoot(
+        "allocator_rss_ratio",
+        "allocator_rss_bytes",
+        memory.allocator_resident(),
+    );
+    lines.overshoot(
+        "rss_overhead_ratio",
+        "rss_overhead_bytes",
+        memory.process_resident(),
+    );
+    lines.overshoot(
+        "mem_fragmentation_ratio",
+        "mem_fragmentation_bytes",
+        memory.total(),
+    );
+    lines.zeros(&[
+        "mem_not_counted_for_evict",
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_replicas_repl_buffer",
+        "mem_clients_slaves",
+    ]);
+    lines.put("mem_clients_normal", memory.clients);
+    lines.zeros(&[
+        "mem_cluster_links",
+        "mem_cluster_slot_import",
+        "mem_cluster_slot_export",
+        "mem_aof_buffer",
+    ]);
+    lines.put("mem_allocator", memory::allocator_name());
+    lines.zeros(&[
+        "mem_overhead_db_hashtable_rehashing",
+        "active_defrag_running",
+    ]);
+    let counters = &source.engine.counters;
+    let pending = counters.reclaim_pending.load(Ordering::Relaxed);
+    let reclaimed = counters.reclaimed.load(Ordering::Relaxed);
+    lines.put("lazyfree_pending_objects", pending);
+    lines.put("lazyfreed_objects", reclaimed);
+}
+
+fn persistence(source: &Source<'_>, lines: &mut Lines) {
+    lines.zeros(&[
+        "loading",
+        "async_loading",
+        "current_cow_peak",
+        "current_cow_size",
+        "current_cow_size_age",
+    ]);
+    lines.ratio("current_fork_perc", 0.0);
+    lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
+    lines.put("rdb_changes_since_last_save", source.data.stats.changes);
+    lines.put("rdb_bgsave_in_progress", 0);
+    lines.put("rdb_last_save_time", source.engine.started_ms / 1000);
+    lines.put("rdb_last_bgsave_status", "ok");
+    lines.put("rdb_last_bgsave_time_sec", -1);
+    lines.put("rdb_current_bgsave_time_sec", -1);
+    lines.zeros(&[
+        "rdb_saves",
+        "rdb_last_cow_size",
+        "rdb_last_load_keys_expired",
+        "rdb_last_load_keys_loaded",
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ]);
+    lines.put("aof_last_rewrite_time_sec", -1);
+    lines.put("aof_current_rewrite_time_sec", -1);
+    lines.put("aof_last_bgrewrite_status", "ok");
+    lines.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    lines.put("aof_last_write_status", "ok");
+    lines.zeros(&[
+        "aof_last_cow_size",
+        "module_fork_in_progress",
+        "module_fork_last_cow_size",
+        "slot_migration_fork_in_progress",
+    ]);
+}
+
+fn stats(source: &Source<'_>, lines: &mut Lines) {
+    let (totals, stats) = (&source.totals, &source.data.stats);
+    let counters = &source.engine.counters;
+    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let (commands, net_in, net_out) = {
+        let rates = source.engine.rates.lock();
+        (rates.commands(), rates.net_in(), rates.net_out())
+    };
+    lines.put("total_connections_received", count(&counters.connections));
+    lines.put("total_commands_processed", totals.commands);
+    lines.put("instantaneous_ops_per_sec", commands);
+    lines.put("total_net_input_bytes", totals.net_in);
+    lines.put("total_net_output_bytes", totals.net_out);
+    lines.zeros(&[
+        "total_net_repl_input_bytes",
+        "total_net_repl_output_bytes",
+        "total_net_cluster_slot_import_bytes",
+        "total_net_cluster_slot_export_bytes",
+    ]);
+    lines.ratio("instantaneous_input_kbps", net_in as f64 / 1024.0);
+    lines.ratio("instantaneous_output_kbps", net_out as f64 / 1024.0);
+    lines.ratio("instantaneous_input_repl_kbps", 0.0);
+    lines.ratio("instantaneous_output_repl_kbps", 0.0);
+    lines.put(
+        "rejected_connections",
+        count(&counters.rejected_connections),
+    );
+    lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    lines.put("expired_keys", stats.expired);
+    lines.put("expired_fields", 0);
+    lines.ratio("expired_stale_perc", 0.0);
+    lines.ratio("expired_keys_with_volatile_items_stale_perc", 0.0);
+    lines.zeros(&[
+        "expired_time_cap_reached_count",
+        "expire_cycle_cpu_milliseconds",
+    ]);
+    lines.put("evicted_keys", stats.evicted);
+    lines.zeros(&[
+        "evicted_clients",
+        "evicted_scripts",
+        "total_eviction_exceeded_time",
+        "current_eviction_exceeded_time",
+    ]);
+    lines.put("keyspace_hits", stats.hits);
+    lines.put("keyspace_misses", stats.misses);
+    lines.zeros(&[
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    ]);
+    lines.put("total_error_replies", totals.errors);
+    lines.put("dump_payload_sanitizations", 0);
+    lines.put("total_reads_processed", totals.batches);
+    lines.put("total_writes_processed", totals.writes);
+    lines.zeros(&[
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+        "io_threaded_freed_objects",
+        "io_threaded_accept_processed",
+        "io_threaded_poll_processed",
+        "io_threaded_total_prefetch_batches",
+        "io_threaded_total_prefetch_entries",
+    ]);
+    lines.put(
+        "client_query_buffer_limit_disconnections",
+        count(&counters.query_limit_drops),
+    );
+    lines.put(
+        "client_output_buffer_limit_disconnections",
+        count(&counters.output_limit_drops),
+    );
+    lines.zeros(&[
+        "reply_buffer_shrinks",
+        "reply_buffer_expands",
+        "eventloop_cycles",
+        "eventloop_duration_sum",
+    ]);
+    let nanos: u64 = totals.calls.iter().map(|c| c.nanos).sum();
+    lines.put("eventloop_duration_cmd_sum", nanos / 1000);
+    lines.zeros(&[
+        "instantaneous_eventloop_cycles_per_sec",
+        "instantaneous_eventloop_duration_usec",
+    ]);
+    lines.put("acl_access_denied_auth", count(&counters.auth_failures));
+    lines.zeros(&[
+        "acl_access_denied_cmd",
+        "acl_access_denied_key",
+        "acl_access_denied_channel",
+        "acl_access_denied_tls_cert",
+        "acl_access_denied_db",
+    ]);
+}
+
+fn replication(source: &Source<'_>, lines: &mut Lines) {
+    lines.put("role", "master");
+    lines.zeros(&["connected_slaves", "replicas_waiting_psync"]);
+    lines.put("master_failover_state", "no-failover");
+    lines.put("master_replid", &source.engine.replication_id);
+    lines.put("master_replid2", "0".repeat(40));
+    lines.put("master_repl_offset", 0);
+    lines.put("second_repl_offset", -1);
+    lines.put("repl_backlog_active", 0);
+    let backlog = source.engine.settings.int(param::REPL_BACKLOG_SIZE);
+    lines.put("repl_backlog_size", backlog);
+    lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+fn cpu(_: &Source<'_>, lines: &mut Lines) {
+    lines.cpu("", process::cpu());
+    lines.cpu("_children", process::cpu_of_children());
+    lines.cpu("_main_thread", process::cpu_of_main_thread());
+}
+
+fn command_stats(source: &Source<'_>, lines: &mut Lines) {
+    let table = &source.engine.commands;
+    for (number, spec) in table.all().iter().enumerate() {
+        let own = [None].into_iter();
+        for sub in own.chain((0..spec.subcommands.len()).map(Some)) {
+            let calls = source.totals.calls[table.counter(number, sub)];
+            if calls != CallTotals::default() {
+                let name = format!("cmdstat_{}", table.full_name(number, sub));
+                lines.put(&name, show_calls(calls));
+            }
+        }
+    }
+}
+
+fn show_calls(calls: CallTotals) -> String {
+    let us = calls.nanos / 1000;
+    let each = match calls.calls {
+        0 => 0.0,
+        n => calls.nanos as f64 / 1000.0 / n as f64,
+    };
+    format!(
+        "calls={},usec={us},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
+        calls.calls, calls.rejected, calls.failed
+    )
+}
+
+fn error_stats(source: &Source<'_>, lines: &mut Lines) {
+    for (code, count) in source.engine.errors.lock().iter() {
+        let code = String::from_utf8_lossy(code).replace(['#', ':', '\n', '\r'], "_");
+        lines.put(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn cluster(_: &Source<'_>, lines: &mut Lines) {
+    lines.put("cluster_enabled", 0);
+}
+
+fn keyspace(source: &Source<'_>, lines: &mut Lines) {
+    for (number, db) in &source.data.databases {
+        lines.put(
+            &format!("db{number}"),
+            format_args!(
+                "keys={},expires={},avg_ttl={},keys_with_volatile_items=0",
+                db.keys, db.volatile, db.ttl_mean_ms
+            ),
+        );
+    }
+}
