@@ -24,20 +24,24 @@
 //! counts, in every line that it passed, who did so: a search ends at a line
 //! that nobody passed. No tombstones.
 //!
-//! **SCAN's guarantee.** The cursor is a place in the order (directory bits,
-//! frag). Growing, splitting and merging keep that order, so whoever is there
-//! from the start of a walk to its end is met, however the table changes.
+//! **SCAN's guarantee.** Whoever is there from the start of a walk to its end is
+//! met, however the table changes: `cursor` says how.
 //!
 //! **Rule that makes this sound:** an entry's address stands in exactly one
 //! slot, and the table that has the slot owns the entry. `&Table` reads,
 //! `&mut Table` alone changes or frees.
 #![allow(unsafe_code)]
 
+mod cursor;
+
 use std::ptr::NonNull;
 
-use super::entry::Slab;
-use super::entry::{self, Draft, Entry, EntryMut};
-use super::wheel::Timer;
+pub use cursor::CURSOR_BITS;
+
+use cursor::Cursor;
+
+use super::entry::{self, Draft, Entry, EntryMut, Slab};
+use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
 use crate::base::{clock, hash};
 
@@ -55,13 +59,10 @@ const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) {
 };
 const FRAG_BITS: u32 = 15;
 const PREFIX_BITS: u32 = 24;
-/// Bits of a cursor within a table.
-pub const CURSOR_BITS: u32 = FRAG_BITS + PREFIX_BITS;
 const ADDRESS: u64 = (1 << 45) - 1;
 const TIMER_AT: u32 = 45;
 const PLACE_AT: u32 = 57;
-/// Units in which a segment keeps when it is due, from the table's birth.
-const DUE_UNIT_MS: u64 = 64;
+/// Of a segment without deadlines.
 const NEVER_DUE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -80,7 +81,8 @@ struct Segment {
     /// Number of lines.
     size: u8,
     depth: u8,
-    /// When the first of its deadlines may be due.
+    /// The tick, modulo 2^32, at which the first of its timers is due: no timer
+    /// reaches further than nine days, of the four years until ticks repeat.
     due: u32,
 }
 
@@ -270,6 +272,32 @@ impl Segment {
     }
 }
 
+/// A time's tick, as segments keep it.
+fn tick(ms: u64) -> u32 {
+    let tick = (ms / TICK_MS) as u32;
+    if tick == NEVER_DUE { 0 } else { tick }
+}
+
+fn due_tick(timer: Timer, now_ms: u64) -> u32 {
+    match timer.is_set() {
+        true => tick(timer.due_ms(now_ms)),
+        false => NEVER_DUE,
+    }
+}
+
+fn is_before(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) > u32::MAX / 2
+}
+
+fn earlier(a: u32, b: u32) -> u32 {
+    match (a, b) {
+        (NEVER_DUE, b) => b,
+        (a, NEVER_DUE) => a,
+        (a, b) if is_before(a, b) => a,
+        (_, b) => b,
+    }
+}
+
 /// The smallest size for `count` entries that leaves some room to grow.
 fn size_for(count: usize) -> u8 {
     let wanted = (count + count / 6).div_ceil(WIDTH).min(LINES_MAX);
@@ -286,8 +314,12 @@ pub struct Place {
 
 /// See the head of this file.
 pub struct Table {
+    /// The first of a segment's references counts and is kept up to date; the
+    /// others are good for its lines, size and depth alone.
     directory: Vec<Segment>,
     depth: u8,
+    /// Segments that have a single reference.
+    deepest: usize,
     /// Bits of a digest, from the top, that chose the shard.
     shard_bits: u8,
     count: usize,
@@ -297,7 +329,6 @@ pub struct Table {
     slab: Slab,
     lines: LineSlab,
     published: usize,
-    born_ms: u64,
 }
 
 // SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
@@ -310,6 +341,7 @@ impl Table {
         Table {
             directory: vec![Segment::new(&mut lines, 1, 0)],
             depth: 0,
+            deepest: 1,
             shard_bits,
             count: 0,
             volatile: 0,
@@ -317,7 +349,6 @@ impl Table {
             slab: Slab::new(),
             lines,
             published: 0,
-            born_ms: clock::unix_ms(),
         }
     }
 
@@ -358,6 +389,16 @@ impl Table {
     fn index(&self, digest: u64) -> usize {
         // In two steps, since a shift by 64 is none.
         ((digest << self.shard_bits) >> 1 >> (63 - self.depth)) as usize
+    }
+
+    /// The bits of a digest that choose the segment, however deep it is.
+    fn prefix(&self, digest: u64) -> u32 {
+        ((digest << self.shard_bits) >> (64 - PREFIX_BITS)) as u32
+    }
+
+    /// Which reference of the directory stands for a prefix.
+    fn index_of_prefix(&self, prefix: u32) -> usize {
+        (prefix >> (PREFIX_BITS - u32::from(self.depth))) as usize
     }
 
     /// The first reference to a segment in the directory, and their number.
@@ -469,20 +510,19 @@ impl Table {
 
     /// Adds an entry for a key that is not there.
     pub fn insert(&mut self, digest: u64, draft: Draft<'_>, now_ms: u64) -> Place {
-        let mut index = self.index(digest);
-        while usize::from(self.directory[index].count) >= self.directory[index].limit() {
-            self.grow(index);
-            index = self.index(digest);
+        let (mut first, _) = self.group(self.index(digest));
+        while usize::from(self.directory[first].count) >= self.directory[first].limit() {
+            self.grow(first);
+            (first, _) = self.group(self.index(digest));
         }
         let timer = Timer::new(draft.deadline, now_ms);
         let at = entry::create(&mut self.slab, draft);
         self.count_in(at, timer);
         let frag = frag(digest);
-        let due = self.due_unit(timer, now_ms);
-        let (first, _) = self.group(index);
+        let due = due_tick(timer, now_ms);
         let segment = &mut self.directory[first];
         let (line, slot) = segment.put(frag, slot_for(at, frag, timer));
-        segment.due = segment.due.min(due);
+        segment.due = earlier(segment.due, due);
         Place {
             segment: first as u32,
             line: line as u8,
@@ -545,18 +585,10 @@ impl Table {
     fn set_timer(&mut self, place: Place, timer: Timer, now_ms: u64) {
         let bits = self.slot_mut(place);
         *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
-        let due = self.due_unit(timer, now_ms);
+        let due = due_tick(timer, now_ms);
         let (first, _) = self.group(place.segment as usize);
         let segment = &mut self.directory[first];
-        segment.due = segment.due.min(due);
-    }
-
-    fn due_unit(&self, timer: Timer, now_ms: u64) -> u32 {
-        if !timer.is_set() {
-            return NEVER_DUE;
-        }
-        let unit = timer.due_ms(now_ms).saturating_sub(self.born_ms) / DUE_UNIT_MS;
-        unit.min(u64::from(NEVER_DUE - 1)) as u32
+        segment.due = earlier(segment.due, due);
     }
 
     fn count_in(&mut self, at: NonNull<u8>, timer: Timer) {
@@ -589,8 +621,8 @@ impl Table {
     }
 
     /// Makes room in a segment: more lines, or two segments.
-    fn grow(&mut self, index: usize) {
-        let (first, width) = self.group(index);
+    fn grow(&mut self, first: usize) {
+        let (first, width) = self.group(first);
         let old = self.directory[first];
         let next = LINES.iter().find(|&&n| n > old.size);
         if let Some(&size) = next.filter(|&&n| usize::from(n) <= LINES_MAX) {
@@ -604,6 +636,7 @@ impl Table {
                 (first, width)
             };
             let (low, high) = self.split(&old);
+            self.deepest += if width == 2 { 2 } else { 0 };
             self.refer(first, width / 2, low);
             self.refer(first + width / 2, width / 2, high);
         }
@@ -618,6 +651,17 @@ impl Table {
         );
         self.directory = self.directory.iter().flat_map(|&s| [s, s]).collect();
         self.depth += 1;
+        self.deepest = 0;
+    }
+
+    /// Halves the directory while every segment has several references.
+    fn flatten(&mut self) {
+        while self.deepest == 0 {
+            self.directory = self.directory.iter().step_by(2).copied().collect();
+            self.depth -= 1;
+            let depth = self.depth;
+            self.deepest = self.segments().filter(|(_, s)| s.depth == depth).count();
+        }
     }
 
     fn split(&mut self, old: &Segment) -> (Segment, Segment) {
@@ -651,26 +695,33 @@ impl Table {
         self.directory[first..first + width].fill(segment);
     }
 
-    /// Fewer lines for a segment that is mostly empty, or one for it and its
-    /// sister where both fit well.
+    /// One segment for this and its sister where both fit well, and so on; or
+    /// else fewer lines for one that is mostly empty.
     fn shrink(&mut self, first: usize) {
         let (first, width) = self.group(first);
         let old = self.directory[first];
-        if old.depth > 0 {
-            let sister_at = first ^ width;
+        let sister_at = first ^ width;
+        if old.depth > 0 && self.directory[sister_at].depth == old.depth {
             let sister = self.directory[sister_at];
             let together = usize::from(old.count) + usize::from(sister.count);
-            if sister.depth == old.depth && together * 2 <= LINES_MAX * WIDTH {
+            if together * 2 <= LINES_MAX * WIDTH {
                 let mut merged = old.resized(&mut self.lines, size_for(together));
                 for (frag, bits) in sister.each() {
                     merged.put(frag, bits);
                 }
                 merged.depth -= 1;
-                merged.due = merged.due.min(sister.due);
-                self.refer(first.min(sister_at), width * 2, merged);
+                merged.due = earlier(merged.due, sister.due);
+                let first = first.min(sister_at);
+                self.refer(first, width * 2, merged);
                 old.free(&mut self.lines);
                 sister.free(&mut self.lines);
-                return;
+                if width == 1 {
+                    let depth = self.depth;
+                    self.deepest -= 2;
+                    self.flatten();
+                    return self.shrink(first >> (depth - self.depth));
+                }
+                return self.shrink(first);
             }
         }
         let size = size_for(usize::from(old.count).max(1));
@@ -684,19 +735,22 @@ impl Table {
     /// Walks one line from `cursor` on, and returns where to go on; `None` at
     /// the end. A walk begins at 0.
     pub fn scan<'a>(&'a self, cursor: u64, mut visit: impl FnMut(Entry<'a>)) -> Option<u64> {
-        let from = cursor as u32 & ((1 << FRAG_BITS) - 1);
-        let index = (cursor >> FRAG_BITS >> (PREFIX_BITS - u32::from(self.depth))) as usize;
-        let (first, width) = self.group(index.min(self.directory.len() - 1));
-        let segment = &self.directory[first];
+        let mut cursor = Cursor::from_bits(cursor);
+        let segment = &self.directory[self.index_of_prefix(cursor.prefix)];
+        let is_merged = u32::from(segment.depth) < cursor.depth;
+        cursor.depth = cursor.depth.max(segment.depth.into());
         let lines = segment.lines();
-        let wanted = home(from, lines.len());
+        let wanted = home(cursor.frag, lines.len());
         let mut at = wanted;
         loop {
             let line = &lines[at];
             for slot in slots_of(line.taken()) {
                 let frag = line.frag(slot);
-                if frag >= from && home(frag, lines.len()) == wanted {
-                    visit(self.read(line.slots[slot]));
+                if frag >= cursor.frag && home(frag, lines.len()) == wanted {
+                    let entry = self.read(line.slots[slot]);
+                    if !is_merged || cursor.holds(self.prefix(hash::digest(entry.key()))) {
+                        visit(entry);
+                    }
                 }
             }
             at = if at + 1 == lines.len() { 0 } else { at + 1 };
@@ -706,18 +760,22 @@ impl Table {
         }
         if wanted + 1 < lines.len() {
             // The first frag whose home is the next line.
-            let from = ((wanted + 1) << FRAG_BITS).div_ceil(lines.len()) as u64;
-            return Some(cursor >> FRAG_BITS << FRAG_BITS | from);
+            cursor.frag = ((wanted + 1) << FRAG_BITS).div_ceil(lines.len()) as u32;
+            return Some(cursor.bits());
         }
-        let next = (first + width) as u64;
-        (next < 1 << self.depth).then(|| next << (PREFIX_BITS - u32::from(self.depth)) << FRAG_BITS)
+        cursor.next_part().map(Cursor::bits)
     }
 
     /// An entry chosen at random, each with the same probability; `None` where
     /// there is none, or no luck in many tries because the table is nearly empty.
     pub fn random(&self) -> Option<Entry<'_>> {
         for _ in 0..4_096 {
-            let segment = &self.directory[self.random_segment()];
+            let index = self.random_reference();
+            let segment = &self.directory[index];
+            if self.group(index).0 != index {
+                // Nor must one with many references.
+                continue;
+            }
             // A throw over the largest size: a small segment must not be preferred.
             let at = clock::random_below((LINES_MAX * WIDTH) as u64) as usize;
             let (line, slot) = (at / WIDTH, at % WIDTH);
@@ -731,7 +789,7 @@ impl Table {
         Some(self.read(any.1))
     }
 
-    fn random_segment(&self) -> usize {
+    fn random_reference(&self) -> usize {
         clock::random_below(self.directory.len() as u64) as usize
     }
 
@@ -740,11 +798,13 @@ impl Table {
     /// `volatile`, only those with a deadline.
     pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<Place>) {
         let enough = out.len() + most;
-        let mut index = self.random_segment();
+        let mut index = self.random_reference();
         let mut start = None;
         // Once around the directory at most.
-        for _ in 0..self.directory.len() {
+        let mut passed = 0;
+        while passed < self.directory.len() {
             let (first, width) = self.group(index);
+            passed += width;
             let lines = self.directory[first].lines();
             let from = start.unwrap_or_else(|| clock::random_below(lines.len() as u64) as usize);
             start = Some(0);
@@ -777,7 +837,8 @@ impl Table {
     /// Removes entries whose deadline has passed, showing each to `gone` first,
     /// from segments that are due; stops after `most` segments looked through
     /// and says whether there may be more. With `all`, every timer is looked at:
-    /// for after a jump of the clock.
+    /// for after a jump of the clock, and with no bound to `most`, since nothing
+    /// is kept of how far it came.
     pub fn expire(
         &mut self,
         now_ms: u64,
@@ -788,25 +849,24 @@ impl Table {
         if self.volatile == 0 {
             return false;
         }
-        let now_unit = (now_ms.saturating_sub(self.born_ms) / DUE_UNIT_MS) as u32;
+        let now_tick = tick(now_ms);
         let mut looked = 0;
-        let mut index = 0;
-        while index < self.directory.len() {
-            let (first, width) = self.group(index);
-            index = first + width;
-            let due = self.directory[first].due;
-            if due == NEVER_DUE || (due > now_unit && !all) {
-                continue;
+        let mut prefix = 0;
+        while prefix < 1 << PREFIX_BITS {
+            let (first, width) = self.group(self.index_of_prefix(prefix));
+            let Segment { due, depth, .. } = self.directory[first];
+            if due != NEVER_DUE && (all || !is_before(now_tick, due)) {
+                if looked == most {
+                    return true;
+                }
+                looked += 1;
+                self.expire_segment(first, now_ms, all, &mut gone);
+                if self.directory[self.index_of_prefix(prefix)].depth < depth {
+                    // Merged with its sister, which may be due as well.
+                    continue;
+                }
             }
-            if looked == most {
-                return true;
-            }
-            looked += 1;
-            self.expire_segment(first, now_ms, all, &mut gone);
-            // Removal may have merged segments: go on behind this one.
-            while index < self.directory.len() && self.group(index).0 < index {
-                index += 1;
-            }
+            prefix = ((first + width) as u32) << (PREFIX_BITS - u32::from(self.depth));
         }
         false
     }
@@ -831,7 +891,7 @@ impl Table {
                     unsafe { prefetch(address(line.slots[slot]).as_ptr()) };
                     due.push((at, slot));
                 } else {
-                    next_due = next_due.min(self.due_unit(timer, now_ms));
+                    next_due = earlier(next_due, due_tick(timer, now_ms));
                 }
             }
         }
@@ -850,7 +910,7 @@ impl Table {
                 let timer = Timer::new(deadline, now_ms);
                 let bits = &mut self.directory[first].lines_mut()[at].slots[slot];
                 *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
-                next_due = next_due.min(self.due_unit(timer, now_ms));
+                next_due = earlier(next_due, due_tick(timer, now_ms));
             }
         }
         let segment = &mut self.directory[first];
@@ -905,3 +965,6 @@ unsafe fn prefetch(at: *const u8) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
 }
+
+#[cfg(test)]
+mod tests;
