@@ -6,8 +6,13 @@ mod client;
 mod client_filter;
 mod config;
 mod connection;
+mod database;
+mod expire;
 mod help;
 mod info;
+mod keys;
+mod object;
+mod scan;
 mod string;
 #[cfg(test)]
 pub(crate) mod testkit;
@@ -15,6 +20,11 @@ mod transaction;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    keys::SPECS,
+    expire::SPECS,
+    scan::SPECS,
+    object::SPECS,
+    database::SPECS,
     connection::SPECS,
     client::SPECS,
     transaction::SPECS,

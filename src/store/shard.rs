@@ -181,6 +181,15 @@ impl Shard {
         }
     }
 
+    /// The keys that clients watch in one of two databases.
+    pub fn watched_in(&self, a: u32, b: u32) -> Vec<Box<[u8]>> {
+        let watched = self.watched.keys();
+        watched
+            .filter(|(db, _)| *db == a || *db == b)
+            .map(|(_, key)| key.clone())
+            .collect()
+    }
+
     /// Number of keys that clients watch.
     pub fn watched(&self) -> usize {
         self.watched.len()
