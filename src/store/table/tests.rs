@@ -405,15 +405,20 @@ fn a_random_entry_is_any_with_the_same_probability() {
     const DRAWS: u32 = 400;
     clock::reseed(3);
     let mut pair = Pair::new(0);
-    pair.apply(&Op::Put(0, 300, Content::Int(1), None));
-    let depths: HashSet<u8> = pair.table.segments().map(|(_, s)| s.depth).collect();
-    assert!(depths.len() > 1, "segments of several depths");
+    let mut keys = 0;
+    // Segments of several depths, whatever the digests of this process are.
+    let depths =
+        |pair: &Pair| -> HashSet<u8> { pair.table.segments().map(|(_, s)| s.depth).collect() };
+    while keys < 300 || depths(&pair).len() < 2 {
+        pair.apply(&Op::Put(keys, 1, Content::Int(1), None));
+        keys += 1;
+    }
     let mut drawn: HashMap<Vec<u8>, u32> = HashMap::new();
-    for _ in 0..300 * DRAWS {
+    for _ in 0..u32::from(keys) * DRAWS {
         let entry = pair.table.random().expect("there are some");
         *drawn.entry(entry.key().to_vec()).or_default() += 1;
     }
-    assert_eq!(drawn.len(), 300);
+    assert_eq!(drawn.len(), usize::from(keys));
     // Six standard deviations.
     let range = DRAWS - 120..DRAWS + 120;
     let odd: Vec<_> = drawn.values().filter(|n| !range.contains(n)).collect();
