@@ -4,10 +4,15 @@ use crate::exec::spec::{CommandTable, Spec};
 
 mod client;
 mod client_filter;
+#[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
+mod command;
 mod config;
 mod connection;
+mod debug;
 mod help;
 mod info;
+mod memory;
+mod server;
 mod string;
 #[cfg(test)]
 pub(crate) mod testkit;
@@ -20,6 +25,10 @@ const FAMILIES: &[&[Spec]] = &[
     transaction::SPECS,
     info::SPECS,
     config::SPECS,
+    debug::SPECS,
+    command::SPECS,
+    memory::SPECS,
+    server::SPECS,
 ];
 
 /// The table of all commands.
