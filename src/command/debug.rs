@@ -260,7 +260,7 @@ fn struct_sizes(ctx: &mut Ctx<'_, '_>) {
 }
 
 fn positive(text: &[u8]) -> Result<u64, Error> {
-    let n = num::parse_i64(text).ok_or(Error::NOT_INTEGER)?;
+    let n = num::parse_i64(text).ok_or(Error::NOT_POSITIVE)?;
     u64::try_from(n).map_err(|_| Error::NOT_POSITIVE)
 }
 
@@ -340,10 +340,11 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             if !reply.is_resp3() {
                 return Err(Error::new("ERR RESP2 is not supported by this command"));
             }
+            // A push that a command causes follows its reply.
+            reply.bulk(b"Some real reply following the push reply");
             reply.push(2);
             reply.bulk(b"server-cpu-usage");
             reply.int(42);
-            reply.bulk(b"Some real reply following the push reply");
         }
         b"true" => reply.boolean(true),
         b"false" => reply.boolean(false),
