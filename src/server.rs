@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -267,6 +268,12 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
     let mut second = Instant::now();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
+        if worker == 0 {
+            engine.sample_rates();
+        }
+        if engine.cron_paused.load(Ordering::Relaxed) {
+            continue;
+        }
         let mut slice_began = Instant::now();
         for shard in (worker..engine.keyspace.len()).step_by(workers) {
             while sweep::slice(&engine, shard) {
@@ -299,7 +306,7 @@ fn close_idle(engine: &Engine) {
     }
     let now = clock::unix_ms();
     for client in engine.clients.all() {
-        let active = client.active_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let active = client.active_ms.load(Ordering::Relaxed);
         if now.saturating_sub(active) > seconds as u64 * 1000 {
             crate::verbose!("Closing idle client id={}", client.id);
             client.kill();

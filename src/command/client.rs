@@ -73,8 +73,8 @@ const SUBCOMMANDS: &[Spec] = &[
         .args(&[Arg::one_of(
             "attr",
             &[
-                Arg::new("libname", ArgKind::String).token("lib-name"),
-                Arg::new("libver", ArgKind::String).token("lib-ver"),
+                Arg::new("libname", ArgKind::String).token("LIB-NAME"),
+                Arg::new("libver", ArgKind::String).token("LIB-VER"),
             ],
         )]),
     Spec::new("list", -2, list)
@@ -122,10 +122,10 @@ const SUBCOMMANDS: &[Spec] = &[
             Arg::one_of(
                 "client-type",
                 &[
-                    Arg::word("normal", "normal"),
-                    Arg::word("master", "master"),
-                    Arg::word("replica", "replica"),
-                    Arg::word("pubsub", "pubsub"),
+                    Arg::word("normal", "NORMAL"),
+                    Arg::word("master", "MASTER"),
+                    Arg::word("replica", "REPLICA"),
+                    Arg::word("pubsub", "PUBSUB"),
                 ],
             )
             .token("TYPE")
@@ -193,10 +193,10 @@ const SUBCOMMANDS: &[Spec] = &[
             Arg::one_of(
                 "not-client-type",
                 &[
-                    Arg::word("normal", "normal"),
-                    Arg::word("master", "master"),
-                    Arg::word("replica", "replica"),
-                    Arg::word("pubsub", "pubsub"),
+                    Arg::word("normal", "NORMAL"),
+                    Arg::word("master", "MASTER"),
+                    Arg::word("replica", "REPLICA"),
+                    Arg::word("pubsub", "PUBSUB"),
                 ],
             )
             .token("NOT-TYPE")
@@ -301,12 +301,12 @@ const SUBCOMMANDS: &[Spec] = &[
                         Arg::one_of(
                             "client-type",
                             &[
-                                Arg::word("normal", "normal"),
-                                Arg::word("master", "master").since("3.2.0"),
-                                Arg::word("primary", "primary").since("8.0.0"),
-                                Arg::word("slave", "slave"),
-                                Arg::word("replica", "replica").since("5.0.0"),
-                                Arg::word("pubsub", "pubsub"),
+                                Arg::word("normal", "NORMAL"),
+                                Arg::word("master", "MASTER").since("3.2.0"),
+                                Arg::word("primary", "PRIMARY").since("8.0.0"),
+                                Arg::word("slave", "SLAVE"),
+                                Arg::word("replica", "REPLICA").since("5.0.0"),
+                                Arg::word("pubsub", "PUBSUB"),
                             ],
                         )
                         .token("TYPE")
@@ -366,12 +366,12 @@ const SUBCOMMANDS: &[Spec] = &[
                         Arg::one_of(
                             "not-client-type",
                             &[
-                                Arg::word("normal", "normal"),
-                                Arg::word("master", "master"),
-                                Arg::word("primary", "primary"),
-                                Arg::word("slave", "slave"),
-                                Arg::word("replica", "replica"),
-                                Arg::word("pubsub", "pubsub"),
+                                Arg::word("normal", "NORMAL"),
+                                Arg::word("master", "MASTER"),
+                                Arg::word("primary", "PRIMARY"),
+                                Arg::word("slave", "SLAVE"),
+                                Arg::word("replica", "REPLICA"),
+                                Arg::word("pubsub", "PUBSUB"),
                             ],
                         )
                         .token("NOT-TYPE")

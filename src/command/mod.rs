@@ -4,15 +4,20 @@ use crate::exec::spec::{CommandTable, Spec};
 
 mod client;
 mod client_filter;
+#[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
+mod command;
 mod config;
 mod connection;
 mod database;
+mod debug;
 mod expire;
 mod help;
 mod info;
 mod keys;
+mod memory;
 mod object;
 mod scan;
+mod server;
 mod string;
 #[cfg(test)]
 pub(crate) mod testkit;
@@ -30,6 +35,10 @@ const FAMILIES: &[&[Spec]] = &[
     transaction::SPECS,
     info::SPECS,
     config::SPECS,
+    debug::SPECS,
+    command::SPECS,
+    memory::SPECS,
+    server::SPECS,
 ];
 
 /// The table of all commands.

@@ -23,6 +23,8 @@ errors! {
     NOT_INTEGER = "ERR value is not an integer or out of range";
     /// Not a floating-point number.
     NOT_FLOAT = "ERR value is not a valid float";
+    /// Not an integer, or a negative one.
+    NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// An integer, but beyond 32 bits.
     NOT_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// An integer, but outside what the option allows.

@@ -1,0 +1,460 @@
+//! DEBUG: what tests need to see and to bring about.
+//!
+//! Its subcommands are read by hand, since they have no rows of their own in
+//! COMMAND. It holds the whole keyspace while it runs, whatever the subcommand:
+//! DEBUG SLEEP then stops every client, as it does where one thread serves all.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sha1::{Digest, Sha1};
+
+use super::help;
+use crate::base::glob::{self, Case};
+use crate::base::{hash, num, units};
+use crate::config::param;
+use crate::exec::args::Key;
+use crate::exec::context::Ctx;
+use crate::exec::effect::Event;
+use crate::exec::spec::{Group, Scope, Spec, flag::*};
+use crate::exec::txn::{Deadline, Txn};
+use crate::protocol::error::Error;
+use crate::store::entry::{Entry, NewValue, Value};
+use crate::store::table::Table;
+
+/// The family.
+pub const SPECS: &[Spec] = &[Spec::new("debug", -2, debug)
+    .scope(Scope::All)
+    .flags(ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED)
+    .doc(
+        Group::Server,
+        "1.0.0",
+        "Depends on subcommand.",
+        "A container for commands that help to test the server.",
+    )
+    .system()];
+
+const HELP: &[&str] = &[
+    "CLIENT-ENFORCE-REPLY-LIST <0|1>",
+    "    Accepted without effect: no client has a reply buffer of fixed size.",
+    "DICT-RESIZING <0|1>",
+    "    Accepted without effect: a table grows a segment at a time.",
+    "DIGEST",
+    "    Return 40 hexadecimal digits that stand for the whole data set.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Return 40 hexadecimal digits for the value of each key.",
+    "ERROR <string>",
+    "    Return an error of these words.",
+    "HTSTATS <dbid> [full]",
+    "    Return figures about the tables of a database.",
+    "LOG <message>",
+    "    Write <message> to the log.",
+    "OBJECT <key> [fast]",
+    "    Return how a value lies in memory.",
+    "PAUSE-CRON <0|1>",
+    "    Stop the work that comes by the clock, or let it go on.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Create <count> string keys named key:<num>, or with another prefix; those that",
+    "    exist stay as they are.",
+    "PROTOCOL <type>",
+    "    Return a reply of a type: string, integer, double, bignum, null, array, set, map,",
+    "    attrib, push, verbatim, true, false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Accepted without effect: there are no lists of plain nodes.",
+    "RELOAD [option ...]",
+    "    Refused: there is no snapshot to load yet.",
+    "SDSLEN <key>",
+    "    Return the lengths of a string key and of its value, and what they take.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    With 0, keys whose time is over go only when somebody asks for them.",
+    "SLEEP <seconds>",
+    "    Stop the server for so long. Decimals allowed.",
+    "STRINGMATCH-LEN <pattern> <string>",
+    "    Return whether a glob pattern matches.",
+    "STRUCTSIZE",
+    "    Return the sizes of some structures.",
+];
+
+fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let name = ctx.args.bytes()?;
+    let left = ctx.args.left();
+    match (&name.to_ascii_lowercase()[..], left) {
+        (b"help", 0) => help::write(ctx, HELP),
+        (b"sleep", 1) => return sleep(ctx),
+        (b"set-active-expire", 1) => {
+            let on = switch(ctx.args.bytes()?);
+            ctx.engine.active_expiry.store(on, Ordering::Relaxed);
+            ctx.reply.ok();
+        }
+        (b"pause-cron", 1) => {
+            let on = switch(ctx.args.bytes()?);
+            ctx.engine.cron_paused.store(on, Ordering::Relaxed);
+            ctx.reply.ok();
+        }
+        (b"dict-resizing" | b"client-enforce-reply-list", 1) => ctx.reply.ok(),
+        (b"quicklist-packed-threshold", 1) => return packed_threshold(ctx),
+        (b"object", 1 | 2) => return object(ctx),
+        (b"sdslen", 1) => return string_lengths(ctx),
+        (b"structsize", 0) => struct_sizes(ctx),
+        (b"populate", 1..=3) => return populate(ctx),
+        (b"digest", 0) => {
+            let text = hex(&digest_of_all(ctx.txn));
+            ctx.reply.simple(&text);
+        }
+        (b"digest-value", _) => digest_values(ctx),
+        (b"protocol", 1) => return protocol(ctx),
+        (b"error", 1) => {
+            let text = ctx.args.bytes()?;
+            ctx.reply.error(&Error::new(text));
+        }
+        (b"log", 1) => {
+            let text = String::from_utf8_lossy(ctx.args.bytes()?);
+            crate::warning!("DEBUG LOG: {text}");
+            ctx.reply.ok();
+        }
+        (b"htstats", 1..) => return table_stats(ctx),
+        (b"stringmatch-len", 2) => {
+            let (pattern, text) = (ctx.args.bytes()?, ctx.args.bytes()?);
+            let matches = glob::matches(pattern, text, Case::Exact);
+            ctx.reply.flag(matches);
+        }
+        (b"reload", _) => return reload(ctx),
+        _ => return Err(Error::unknown_subcommand_or_arity("debug", name)),
+    }
+    Ok(())
+}
+
+/// A number that stands for yes unless it is 0; a word stands for 0.
+fn switch(text: &[u8]) -> bool {
+    num::parse_i64(text).is_some_and(|n| n != 0)
+}
+
+fn sleep(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let seconds = num::parse_f64(ctx.args.bytes()?).unwrap_or(0.0);
+    // Valkey's clock counts whole microseconds, too.
+    let us = (seconds.max(0.0) * 1e6).min(1e15) as u64;
+    std::thread::sleep(Duration::from_micros(us));
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    match units::parse_bytes(ctx.args.bytes()?) {
+        Some(bytes) if bytes <= 1 << 32 => {
+            ctx.reply.ok();
+            Ok(())
+        }
+        _ => Err(Error::new(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        )),
+    }
+}
+
+/// The options are Valkey's, so that only what is not there yet is refused.
+fn reload(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    for option in ctx.args.rest() {
+        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+        if !["MERGE", "NOFLUSH", "NOSAVE"].into_iter().any(is) {
+            return Err(Error::new(
+                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+            ));
+        }
+    }
+    Err(Error::new(
+        "ERR DEBUG RELOAD needs snapshots, which Larder does not have yet",
+    ))
+}
+
+/// The next argument as a key of the current database, over or not; DEBUG does
+/// not count as a use of it.
+fn key<'a>(bytes: &'a [u8]) -> Key<'a> {
+    Key {
+        bytes,
+        digest: hash::digest(bytes),
+    }
+}
+
+fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {
+    let db = txn.db;
+    let table = txn.shard_for(key).table(db)?;
+    let place = table.find(key.digest, key.bytes)?;
+    Some(table.entry(place))
+}
+
+fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let key = key(ctx.args.bytes()?);
+    let fast = ctx.args.flag("FAST");
+    let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
+    let mut text = format!(
+        "Value at:{:p} refcount:1 encoding:{}",
+        entry.key().as_ptr(),
+        encoding(&entry)
+    );
+    if !fast {
+        text += &format!(" serializedlength:{}", serialized_bytes(&entry));
+    }
+    text += &format!(" lru:{} lru_seconds_idle:0", entry.access());
+    ctx.reply.simple(&text);
+    Ok(())
+}
+
+/// As OBJECT ENCODING names it.
+fn encoding(entry: &Entry<'_>) -> &'static str {
+    match entry.value() {
+        Value::Int(_) => "int",
+        Value::Str(s) if s.len() <= 44 && !entry.is_raw() => "embstr",
+        _ => "raw",
+    }
+}
+
+/// Bytes of the value in a snapshot, uncompressed.
+fn serialized_bytes(entry: &Entry<'_>) -> usize {
+    match entry.value() {
+        Value::Int(n) if i8::try_from(n).is_ok() => 2,
+        Value::Int(n) if i16::try_from(n).is_ok() => 3,
+        Value::Int(n) if i32::try_from(n).is_ok() => 5,
+        value => match value.len() {
+            n if n < 1 << 6 => n + 1,
+            n if n < 1 << 14 => n + 2,
+            n => n + 5,
+        },
+    }
+}
+
+fn string_lengths(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let key = key(ctx.args.bytes()?);
+    let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
+    if let Value::Int(_) = entry.value() {
+        return Err(Error::new("ERR Not an sds encoded string."));
+    }
+    let (own, value) = match entry.value() {
+        Value::Blob(blob) => {
+            let own = entry.bytes().saturating_sub(blob.capacity());
+            (own, blob.capacity())
+        }
+        _ => (entry.bytes(), 0),
+    };
+    let text = format!(
+        "key_sds_len:{} key_sds_avail:0 obj_alloc:{own} val_sds_len:{} val_sds_avail:{} \
+         val_alloc:{value}",
+        key.bytes.len(),
+        entry.value().len(),
+        value.saturating_sub(entry.value().len()),
+    );
+    ctx.reply.simple(&text);
+    Ok(())
+}
+
+fn struct_sizes(ctx: &mut Ctx<'_, '_>) {
+    use crate::exec::session::{Client, Session};
+    use crate::store::shard::Shard;
+    let text = format!(
+        "bits:{} robj:8 client:{} session:{} shard:{} table:{} ",
+        usize::BITS,
+        size_of::<Client>(),
+        size_of::<Session>(),
+        size_of::<Shard>(),
+        size_of::<Table>(),
+    );
+    ctx.reply.bulk(text.as_bytes());
+}
+
+fn positive(text: &[u8]) -> Result<u64, Error> {
+    let n = num::parse_i64(text).ok_or(Error::NOT_POSITIVE)?;
+    u64::try_from(n).map_err(|_| Error::NOT_POSITIVE)
+}
+
+/// Keys and values are Valkey's, byte for byte: a digest of them is, too.
+fn populate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let count = positive(ctx.args.bytes()?)?;
+    let prefix = match ctx.args.is_empty() {
+        true => b"key",
+        false => ctx.args.bytes()?,
+    };
+    let size = match ctx.args.is_empty() {
+        true => 0,
+        false => positive(ctx.args.bytes()?)?,
+    };
+    let limit = ctx.engine.settings.int(param::PROTO_MAX_BULK_LEN) as u64;
+    if size > limit {
+        return Err(Error::TOO_LONG);
+    }
+    let mut bytes = Vec::new();
+    for i in 0..count {
+        // Valkey builds the name in 128 bytes.
+        bytes.clear();
+        bytes.extend_from_slice(prefix);
+        bytes.extend_from_slice(format!(":{i}").as_bytes());
+        bytes.truncate(127);
+        let key = key(&bytes);
+        if ctx.txn.find(&key).is_some() {
+            continue;
+        }
+        let mut value = format!("value:{i}").into_bytes();
+        if size > 0 {
+            value.resize(size as usize, 0);
+        }
+        let value = NewValue::encode(&value);
+        ctx.txn
+            .put(&key, None, value, Deadline::Never, Event::string("set"));
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn protocol(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let kind = ctx.args.bytes()?.to_ascii_lowercase();
+    let reply = &mut ctx.reply;
+    match &kind[..] {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.int(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|i| reply.int(i));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|i| reply.int(i));
+        }
+        b"map" => {
+            reply.map(3);
+            for i in 0..3 {
+                reply.int(i);
+                reply.boolean(i == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.is_resp3() {
+                reply.attributes(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.int(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            if !reply.is_resp3() {
+                return Err(Error::new("ERR RESP2 is not supported by this command"));
+            }
+            // A push that a command causes follows its reply.
+            reply.bulk(b"Some real reply following the push reply");
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.int(42);
+        }
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        _ => {
+            return Err(Error::new(
+                "ERR Wrong protocol type name. Please use one of the following: string|integer|\
+                 double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn table_stats(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let db = num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
+    let databases = ctx.engine.settings.int(param::DATABASES);
+    let db = match u32::try_from(db) {
+        Ok(n) if db < databases => n,
+        _ => return Err(Error::new("ERR Out of range database")),
+    };
+    let (mut slots, mut keys, mut volatile) = (0, 0, 0);
+    for index in 0..ctx.txn.shards() {
+        if let Some(table) = ctx.txn.shard(index).table(db) {
+            slots += table.slots();
+            keys += table.len();
+            volatile += table.volatile();
+        }
+    }
+    let section = |title: &str, slots: usize, entries: usize| match entries {
+        0 => format!("[{title} HT]\n"),
+        n => format!(
+            "[{title} HT]\nHash table 0 stats (main hash table):\n table size: {slots}\n number \
+             of entries: {n}\n rehashing index: -1\n"
+        ),
+    };
+    let text = section("Dictionary", slots, keys) + &section("Expires", slots, volatile);
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+type Sum = [u8; 20];
+
+fn xor(sum: &mut Sum, bytes: &[u8]) {
+    let hash = Sha1::digest(bytes);
+    sum.iter_mut().zip(hash).for_each(|(a, b)| *a ^= b);
+}
+
+/// As [`xor`], but so that the order of several calls matters.
+fn mix(sum: &mut Sum, bytes: &[u8]) {
+    xor(sum, bytes);
+    *sum = Sha1::digest(*sum).into();
+}
+
+/// What Valkey's DEBUG DIGEST makes of a value.
+fn add_value(sum: &mut Sum, entry: &Entry<'_>) {
+    const STRING: u32 = 0;
+    mix(sum, &STRING.to_be_bytes());
+    entry.value().with_bytes(|bytes| mix(sum, bytes));
+    if entry.deadline().is_some() {
+        xor(sum, b"!!expire!!");
+    }
+}
+
+/// The same for the same data, whichever of Valkey and Larder holds it.
+fn digest_of_all(txn: &mut Txn<'_>) -> Sum {
+    let mut databases: Vec<u32> = (0..txn.shards())
+        .flat_map(|i| {
+            let tables = txn.shard(i).tables();
+            tables
+                .filter(|(_, t)| !t.is_empty())
+                .map(|(db, _)| db)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    databases.sort_unstable();
+    databases.dedup();
+    let mut all = Sum::default();
+    for db in databases {
+        mix(&mut all, &db.to_be_bytes());
+        for index in 0..txn.shards() {
+            let Some(table) = txn.shard(index).table(db) else {
+                continue;
+            };
+            let mut cursor = Some(0);
+            while let Some(at) = cursor {
+                cursor = table.scan(at, |entry| {
+                    let mut sum = Sum::default();
+                    mix(&mut sum, entry.key());
+                    add_value(&mut sum, &entry);
+                    xor(&mut all, &sum);
+                });
+            }
+        }
+    }
+    all
+}
+
+fn digest_values(ctx: &mut Ctx<'_, '_>) {
+    let keys = ctx.args.rest();
+    ctx.reply.array(keys.len());
+    for bytes in keys {
+        let mut sum = Sum::default();
+        if let Some(entry) = entry(ctx.txn, &key(bytes)) {
+            add_value(&mut sum, &entry);
+        }
+        ctx.reply.simple(&hex(&sum));
+    }
+}
+
+fn hex(sum: &Sum) -> String {
+    sum.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,154 @@
+//! The server as a whole: its time, its end, and its picture.
+
+use crate::base::{clock, num};
+use crate::exec::context::Ctx;
+use crate::exec::spec::{Arg, ArgKind, Group, Spec, flag::*};
+use crate::protocol::error::Error;
+
+/// The family.
+pub const SPECS: &[Spec] = &[
+    Spec::new("time", 1, time)
+        .flags(LOADING | STALE | FAST)
+        .tips(&["nondeterministic_output"])
+        .doc(Group::Server, "2.6.0", "O(1)", "Returns the server's time."),
+    Spec::new("shutdown", -1, shutdown)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY)
+        .doc(
+            Group::Server,
+            "1.0.0",
+            "O(N) when saving, where N is the total number of keys in all \
+             databases when saving data, otherwise O(1)",
+            "Ends the server in good order.",
+        )
+        .history(&[
+            ("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers."),
+            ("9.0.0", "Added the `SAFE` and `FAILOVER` modifiers."),
+        ])
+        .args(&[Arg::one_of(
+            "abort-selector",
+            &[
+                Arg::block(
+                    "save-selector-block",
+                    &[
+                        Arg::one_of(
+                            "save-selector",
+                            &[Arg::word("nosave", "NOSAVE"), Arg::word("save", "SAVE")],
+                        )
+                        .optional(),
+                        Arg::word("now", "NOW").since("7.0.0").optional(),
+                        Arg::word("force", "FORCE").since("7.0.0").optional(),
+                        Arg::word("safe", "SAFE").since("9.0.0").optional(),
+                        Arg::word("failover", "FAILOVER").since("9.0.0").optional(),
+                    ],
+                ),
+                Arg::word("abort", "ABORT").since("7.0.0"),
+            ],
+        )
+        .optional()]),
+    Spec::new("lolwut", -1, lolwut)
+        .flags(READONLY | FAST)
+        .doc(
+            Group::Server,
+            "5.0.0",
+            "",
+            "Draws a picture and tells the version.",
+        )
+        .args(&[Arg::new("version", ArgKind::Integer)
+            .token("VERSION")
+            .optional()]),
+];
+
+fn time(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let us = clock::unix_us();
+    ctx.reply.array(2);
+    ctx.reply.bulk_int((us / 1_000_000) as i64);
+    ctx.reply.bulk_int((us % 1_000_000) as i64);
+    Ok(())
+}
+
+/// Answers nothing where it succeeds: the connection ends with the server.
+fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let (mut save, mut no_save, mut abort, mut failover, mut other) = Default::default();
+    for word in ctx.args.rest() {
+        let flag: &mut bool = match &word.to_ascii_lowercase()[..] {
+            b"save" => &mut save,
+            b"nosave" => &mut no_save,
+            b"abort" => &mut abort,
+            b"failover" => &mut failover,
+            // Nothing is waited for, and no error is in the way.
+            b"now" | b"force" | b"safe" => &mut other,
+            _ => return Err(Error::SYNTAX),
+        };
+        *flag = true;
+    }
+    if (abort && (save || no_save || failover || other)) || (save && no_save) {
+        return Err(Error::SYNTAX);
+    }
+    if failover {
+        return Err(Error::new(
+            "ERR SHUTDOWN FAILOVER is only supported in cluster mode.",
+        ));
+    }
+    if abort {
+        return Err(Error::new("ERR No shutdown in progress."));
+    }
+    if save {
+        crate::warning!("SHUTDOWN SAVE refused: there are no snapshots yet");
+        return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    crate::notice!("User requested shutdown...");
+    ctx.engine.shutdown.request();
+    Ok(())
+}
+
+/// LOLWUT [VERSION n] [jars [shelves]].
+fn lolwut(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    if ctx.args.option("VERSION") {
+        // There is one picture, whatever version is asked for.
+        num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
+    }
+    let mut size = |default: i64, most: i64| match ctx.args.peek() {
+        None => Ok(default),
+        Some(_) => ctx.args.int().map(|n| n.clamp(1, most)),
+    };
+    let (jars, shelves) = (size(8, 24)?, size(3, 12)?);
+    let text = larder(jars as usize, shelves as usize)
+        + "\nA larder, and what is left in it. Redis ver. 7.2.4, Larder ver. "
+        + env!("CARGO_PKG_VERSION")
+        + "\n";
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Shelves of jars, each filled by chance.
+fn larder(jars: usize, shelves: usize) -> String {
+    const INSIDE: usize = 3;
+    const CONTENTS: [&str; 6] = ["####", "oooo", "::::", "%%%%", "~~~~", "****"];
+    let mut text = String::new();
+    let board = "=".repeat(jars * 8 + 2);
+    for _ in 0..shelves {
+        let row: Vec<(usize, &str)> = (0..jars)
+            .map(|_| {
+                let level = clock::random_below(INSIDE as u64 + 1) as usize;
+                let contents = clock::random_below(CONTENTS.len() as u64) as usize;
+                (level, CONTENTS[contents])
+            })
+            .collect();
+        let mut line = |jar: &dyn Fn(usize, &str) -> String| {
+            let all: String = row.iter().map(|(level, what)| jar(*level, what)).collect();
+            text += all.trim_end();
+            text.push('\n');
+        };
+        line(&|_, _| "  .____.".into());
+        for height in (1..=INSIDE).rev() {
+            line(&|level, what| match height <= level {
+                true => format!("  |{what}|"),
+                false => "  |    |".into(),
+            });
+        }
+        line(&|_, _| "  '----'".into());
+        text += &board;
+        text.push('\n');
+    }
+    text
+}
