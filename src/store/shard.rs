@@ -45,7 +45,9 @@ impl Shard {
     /// An empty shard, one of two to the power of `bits`.
     pub fn new(bits: u8) -> Shard {
         Shard {
-            tables: Vec::new(),
+            // The first database is always in use: its table is not to come out of
+            // what `maxmemory` leaves for the data.
+            tables: vec![Some(Box::new(Table::new(bits)))],
             bits,
             watched: HashMap::new(),
             ghosts: Ghosts::default(),
