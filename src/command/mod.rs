@@ -15,6 +15,8 @@ mod memory;
 mod server;
 mod string;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 pub(crate) mod testkit;
 mod transaction;
 
