@@ -293,6 +293,7 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
 fn every_second(engine: &Engine) {
     // Reading the figure keeps the peak true.
     memory::used_bytes();
+    engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
     close_idle(engine);
 }

@@ -20,9 +20,18 @@ fn hasher() -> &'static SeedableRandomState {
     static HASHER: OnceLock<SeedableRandomState> = OnceLock::new();
     HASHER.get_or_init(|| {
         static SEED: OnceLock<SharedSeed> = OnceLock::new();
-        let seed = SEED.get_or_init(|| SharedSeed::from_u64(super::clock::random()));
-        SeedableRandomState::with_seed(super::clock::random(), seed)
+        let seed = SEED.get_or_init(|| SharedSeed::from_u64(entropy()));
+        SeedableRandomState::with_seed(entropy(), seed)
     })
+}
+
+/// In tests always the same, so that what fails once fails again.
+fn entropy() -> u64 {
+    if cfg!(test) {
+        1
+    } else {
+        super::clock::random()
+    }
 }
 
 /// CRC16 (XMODEM), as Redis Cluster places keys in slots by it.

@@ -3,7 +3,9 @@
 //! **Invariant:** imports nothing of this crate, and knows nothing of keys,
 //! clients or the protocol.
 
+mod big;
 pub mod clock;
+pub mod float80;
 pub mod glob;
 pub mod hash;
 pub mod log;

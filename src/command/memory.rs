@@ -154,7 +154,7 @@ fn malloc_stats(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn stats(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let data = Data::gather(ctx.txn);
-    let memory = Memory::gather(ctx.engine, &data);
+    let memory = Memory::gather(ctx.engine, &data, memory::used_bytes());
     let reply = &mut ctx.reply;
     reply.map(34 + data.databases.len());
     size(reply, "peak.allocated", memory.peak);
@@ -250,7 +250,7 @@ const CLIENT_LARGE: usize = 200 << 10;
 
 fn doctor(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let data = Data::gather(ctx.txn);
-    let memory = Memory::gather(ctx.engine, &data);
+    let memory = Memory::gather(ctx.engine, &data, memory::used_bytes());
     let text = diagnosis(&memory, ctx.engine.clients.len());
     ctx.reply.verbatim("txt", text.as_bytes());
     Ok(())

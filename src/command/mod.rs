@@ -8,10 +8,15 @@ mod client_filter;
 mod command;
 mod config;
 mod connection;
+mod database;
 mod debug;
+mod expire;
 mod help;
 mod info;
+mod keys;
 mod memory;
+mod object;
+mod scan;
 mod server;
 mod string;
 #[cfg(test)]
@@ -22,6 +27,11 @@ mod transaction;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    keys::SPECS,
+    expire::SPECS,
+    scan::SPECS,
+    object::SPECS,
+    database::SPECS,
     connection::SPECS,
     client::SPECS,
     transaction::SPECS,

@@ -138,6 +138,7 @@ pub fn run_batch(
     let ran = &mut batch.ran;
     ran.share(worker);
     let mut now_ms = clock::unix_ms();
+    engine.keyspace.evictor().set_time(now_ms);
     session.client.active_ms.store(now_ms, Ordering::Relaxed);
     let mut run = 0;
     for (i, command) in batch.commands.iter().enumerate() {
@@ -151,7 +152,7 @@ pub fn run_batch(
             spec: command.spec,
             number: command.number as usize,
         };
-        let is_fast = command.spec.is_some_and(|s| s.has(flag::FAST));
+        let is_fast = command.spec.is_none_or(|s| s.scope == Scope::Keys);
         if !is_fast && ran.count > 0 {
             ran.share(worker);
         }
@@ -177,6 +178,7 @@ pub fn run_batch(
     }
     add(&worker.commands, run);
     add(&worker.batches, 1);
+    room::note_batch(engine, run);
     add(&session.client.commands, run);
     // Before the replies go: who has one can see in CLIENT LIST what it says.
     session.publish();

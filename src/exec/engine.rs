@@ -171,8 +171,10 @@ impl Engine {
     /// A server without data, for `workers` workers.
     pub fn new(settings: Arc<Settings>, commands: CommandTable, workers: usize) -> Engine {
         let numbers = commands.counters();
+        let keyspace = Keyspace::new((workers * 16).max(16));
+        super::room::configure(keyspace.evictor(), &settings);
         Engine {
-            keyspace: Keyspace::new((workers * 16).max(16)),
+            keyspace,
             settings,
             clients: Clients::default(),
             effects: Effects::default(),

@@ -1,19 +1,164 @@
 //! Making room: evicts until the process is within `maxmemory`.
 
+use std::sync::atomic::Ordering;
+
 use super::engine::Engine;
-use crate::config::param;
+use super::txn::Txn;
+use crate::base::hash;
+use crate::config::{Settings, param};
+use crate::store::eviction::{Candidate, Evictor, learned, records::LfuConfig};
+use crate::store::keyspace::Locked;
 use crate::store::memory;
+use crate::store::shard::Shard;
+
+/// Entries looked at for each unit of `maxmemory-samples`: they lie side by
+/// side, so that eight cost little more than one.
+const NEIGHBOURS: usize = 8;
+/// Batches between two counts of all entries.
+const COUNT_EVERY: u64 = 16;
+
+/// Makes the settings about eviction take effect.
+pub fn configure(evictor: &Evictor, settings: &Settings) {
+    let lfu = LfuConfig {
+        log_factor: settings.int(param::LFU_LOG_FACTOR) as u32,
+        decay_minutes: settings.int(param::LFU_DECAY_TIME) as u32,
+    };
+    let policy = settings.choice_name(param::MAXMEMORY_POLICY);
+    evictor.configure(policy, settings.int(param::MAXMEMORY) > 0, lfu);
+}
 
 /// Evicts while memory is above `maxmemory`; false where it stays there. Called
 /// without any lock held.
 #[inline]
 pub fn make(engine: &Engine, now_ms: u64) -> bool {
     let limit = engine.settings.int(param::MAXMEMORY) as usize;
-    limit == 0 || memory::used_bytes() <= limit || evict(engine, limit, now_ms)
+    limit == 0 || memory::used_bytes() <= limit || evict_until(engine, limit, now_ms)
+}
+
+/// Tells the policy how much the cache is used, and, once it begins to fill,
+/// how many entries it has.
+#[inline]
+pub fn note_batch(engine: &Engine, commands: u64) {
+    let limit = engine.settings.int(param::MAXMEMORY) as usize;
+    if limit == 0 {
+        return;
+    }
+    let evictor = engine.keyspace.evictor();
+    evictor.advance(commands as u32);
+    let batches = engine.workers[0].batches.load(Ordering::Relaxed);
+    if batches.is_multiple_of(COUNT_EVERY) && memory::used_bytes() >= limit / 8 {
+        let entries = (0..engine.keyspace.len())
+            .map(|i| engine.keyspace.lock(i).len())
+            .sum();
+        evictor.set_entries(entries);
+    }
 }
 
 #[cold]
-fn evict(engine: &Engine, limit: usize, now_ms: u64) -> bool {
-    let _ = (engine, now_ms);
-    memory::used_bytes() <= limit
+fn evict_until(engine: &Engine, limit: usize, now_ms: u64) -> bool {
+    if engine.keyspace.evictor().is_forbidden() {
+        return false;
+    }
+    while memory::used_bytes() > limit {
+        if !evict_one(engine, now_ms) {
+            return false;
+        }
+    }
+    true
+}
+
+/// An entry that might go, seen under a lock that is no longer held.
+struct Seen {
+    shard: usize,
+    db: u32,
+    key: Vec<u8>,
+    candidate: Candidate,
+}
+
+/// Removes one entry; false where there is none that may go.
+///
+/// A shard with entries enough to choose from gives up its own under one lock.
+/// Where shards are small, as in a small cache, what is seen in several is
+/// compared, and the chosen one is looked up again.
+fn evict_one(engine: &Engine, now_ms: u64) -> bool {
+    let keyspace = &engine.keyspace;
+    let evictor = keyspace.evictor();
+    let volatile = evictor.is_volatile_only();
+    let wanted = wanted_samples(engine);
+    let shards = keyspace.len();
+    let first = crate::base::clock::random_below(shards as u64) as usize;
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut places = Vec::new();
+    let mut entries = 0;
+    for i in 0..shards {
+        let at = (first + i) % shards;
+        let shard = keyspace.lock(at);
+        entries += shard.len();
+        places.clear();
+        shard.sample(wanted - seen.len(), volatile, &mut places);
+        if i == 0 && places.len() >= wanted {
+            evictor.set_entries(entries * shards);
+            let candidates: Vec<Candidate> = places
+                .iter()
+                .map(|&(db, place)| candidate(&shard, db, place))
+                .collect();
+            let Some(chosen) = evictor.choose(&candidates) else {
+                return false;
+            };
+            let (db, place) = places[chosen];
+            let locked = Locked::One(at, shard);
+            let mut txn = Txn::new(keyspace, &engine.effects, locked, db, now_ms);
+            txn.evict(at, db, place);
+            txn.commit();
+            return true;
+        }
+        for &(db, place) in &places {
+            let key = shard.table(db).map(|t| t.entry(place).key().to_vec());
+            seen.push(Seen {
+                shard: at,
+                db,
+                key: key.unwrap_or_default(),
+                candidate: candidate(&shard, db, place),
+            });
+        }
+        if seen.len() >= wanted {
+            entries = entries * shards / (i + 1);
+            break;
+        }
+    }
+    evictor.set_entries(entries);
+    let candidates: Vec<Candidate> = seen.iter().map(|s| s.candidate).collect();
+    let Some(chosen) = evictor.choose(&candidates) else {
+        return false;
+    };
+    let Seen { shard, db, key, .. } = &seen[chosen];
+    let owner = keyspace.lock(*shard);
+    let place = owner
+        .table(*db)
+        .and_then(|t| t.find(hash::digest(key), key));
+    if let Some(place) = place {
+        let locked = Locked::One(*shard, owner);
+        let mut txn = Txn::new(keyspace, &engine.effects, locked, *db, now_ms);
+        txn.evict(*shard, *db, place);
+        txn.commit();
+    }
+    // Whoever removed it in the meantime made room as well.
+    true
+}
+
+fn wanted_samples(engine: &Engine) -> usize {
+    let configured = engine.settings.int(param::MAXMEMORY_SAMPLES).max(1) as usize;
+    (configured * NEIGHBOURS).max(learned::SAMPLES)
+}
+
+fn candidate(shard: &Shard, db: u32, place: crate::store::table::Place) -> Candidate {
+    let entry = shard
+        .table(db)
+        .expect("an entry that was sampled has a table")
+        .entry(place);
+    Candidate {
+        access: entry.access(),
+        bytes: entry.bytes().min(u32::MAX as usize) as u32,
+        deadline: entry.deadline(),
+    }
 }

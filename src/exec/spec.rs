@@ -240,6 +240,14 @@ pub struct KeySpec {
     pub notes: &'static str,
 }
 
+impl KeySpec {
+    /// With a remark for COMMAND DOCS.
+    pub const fn notes(mut self, notes: &'static str) -> KeySpec {
+        self.notes = notes;
+        self
+    }
+}
+
 /// A single key.
 pub const fn key(at: usize, flags: u16) -> KeySpec {
     keys(at, 0, 1, flags)
@@ -305,6 +313,8 @@ pub struct Arg {
     pub kind: ArgKind,
     /// The word in front of it.
     pub token: Option<&'static str>,
+    /// What it is for, where its name does not tell.
+    pub summary: &'static str,
     /// How people are shown it, where that is not its name.
     pub shown_as: Option<&'static str>,
     /// Since which version, where later than the command.
@@ -328,6 +338,7 @@ impl Arg {
             name,
             kind,
             token: None,
+            summary: "",
             shown_as: None,
             since: "",
             deprecated_since: "",
@@ -365,6 +376,12 @@ impl Arg {
     /// With a word in front.
     pub const fn token(mut self, token: &'static str) -> Arg {
         self.token = Some(token);
+        self
+    }
+
+    /// With a sentence on what it is for.
+    pub const fn summary(mut self, summary: &'static str) -> Arg {
+        self.summary = summary;
         self
     }
 

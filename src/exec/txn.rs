@@ -2,11 +2,11 @@
 //! changes entries.
 //!
 //! **Invariant:** every change goes through `put`, `set_deadline`, `remove`,
-//! `flush` or `swap` here, each of which tells whoever watches the key, keeps
+//! `relocate`, `duplicate`, `flush` or `swap` here, each of which tells whoever watches the key, keeps
 //! the counts, and records its part of the effect. A handler names neither.
 
-use crate::base::clock;
-use crate::store::entry::{Draft, Entry, NewValue};
+use crate::base::{clock, hash};
+use crate::store::entry::{Blob, Draft, Entry, NewValue, Value};
 use crate::store::eviction::Evictor;
 use crate::store::keyspace::{Keyspace, Locked};
 use crate::store::shard::Shard;
@@ -15,7 +15,8 @@ use crate::store::table::{Place, Table};
 use super::args::Key;
 use super::effect::{Change, Effect, Effects, Event};
 
-/// Where an entry was found; good until the transaction next changes the key.
+/// Where an entry was found; good until the transaction next changes any key,
+/// which finding another one may do: its time may be over.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     shard: usize,
@@ -160,29 +161,51 @@ impl<'a> Txn<'a> {
     /// As [`Txn::read`], for who wants to go on with the place.
     #[inline]
     pub fn look_up(&mut self, key: &Key<'_>) -> Option<Found> {
+        let found = self.peek(key)?;
+        self.note_access(key, found);
+        Some(found)
+    }
+
+    /// As [`Txn::look_up`], but the access is not noted: for commands that ask
+    /// about a key rather than for its value.
+    #[inline]
+    pub fn peek(&mut self, key: &Key<'_>) -> Option<Found> {
         let found = self.find(key);
-        let shard = self.keyspace.shard_of(key.digest);
-        match found {
-            Some(found) => {
-                self.shard_of(shard).stats.hits += 1;
-                self.note_access(found);
-            }
-            None => {
-                self.shard_of(shard).stats.misses += 1;
-                self.record(self.db, key.bytes, Event::MISS);
-            }
+        self.count_read(key, found.is_some());
+        if found.is_none() {
+            self.record(self.db, key.bytes, Event::MISS);
         }
         found
     }
 
+    /// As [`Txn::find_in`], noting the access: for commands that go on to change
+    /// the key, which counts as neither hit nor miss.
+    #[inline]
+    pub fn find_used(&mut self, db: u32, key: &Key<'_>) -> Option<Found> {
+        let found = self.find_in(db, key)?;
+        self.note_access(key, found);
+        Some(found)
+    }
+
+    /// Counts a hit or a miss, for who found the key by [`Txn::find`].
+    #[inline]
+    pub fn count_read(&mut self, key: &Key<'_>, hit: bool) {
+        let stats = &mut self.shard_for(key).stats;
+        if hit {
+            stats.hits += 1;
+        } else {
+            stats.misses += 1;
+        }
+    }
+
     /// Notes that an entry was used.
     #[inline]
-    pub fn note_access(&mut self, found: Found) {
+    pub fn note_access(&mut self, key: &Key<'_>, found: Found) {
         if self.touch {
             let evictor = self.keyspace.evictor();
             let mut entry = self.table_mut(found).entry_mut(found.place);
             let before = entry.as_ref().access();
-            let after = evictor.on_hit(before);
+            let after = evictor.on_hit(key.digest, before);
             if after != before {
                 entry.set_access(after);
             }
@@ -236,7 +259,12 @@ impl<'a> Txn<'a> {
         let evictor = self.keyspace.evictor();
         let shard = self.keyspace.shard_of(key.digest);
         let now_ms = self.now_ms;
-        let table = self.shard_of(shard).make_table(db);
+        let owner = self.shard_of(shard);
+        let ghost = match found {
+            Some(_) => None,
+            None => owner.recall(db, key.digest),
+        };
+        let table = owner.make_table(db);
         let mut draft = Draft {
             key: key.bytes,
             value,
@@ -250,7 +278,7 @@ impl<'a> Txn<'a> {
         match found {
             Some(found) => {
                 let old = table.entry(found.place);
-                draft.access = evictor.on_hit(old.access());
+                draft.access = evictor.on_hit(key.digest, old.access());
                 if deadline == Deadline::Keep {
                     draft.deadline = old.deadline();
                 }
@@ -258,7 +286,7 @@ impl<'a> Txn<'a> {
                 table.publish_bytes();
             }
             None => {
-                draft.access = evictor.on_insert(key.digest);
+                draft.access = evictor.on_insert(key.digest, ghost);
                 table.insert(key.digest, draft, now_ms);
                 table.publish_bytes();
                 self.record(db, key.bytes, Event::NEW);
@@ -275,7 +303,7 @@ impl<'a> Txn<'a> {
         if !entry.set_int(n) {
             return false;
         }
-        self.note_access(found);
+        self.note_access(key, found);
         self.changed(found.shard, found.db, key.bytes, event);
         true
     }
@@ -294,7 +322,7 @@ impl<'a> Txn<'a> {
             return false;
         };
         edit(bytes);
-        self.note_access(found);
+        self.note_access(key, found);
         self.changed(found.shard, found.db, key.bytes, event);
         true
     }
@@ -329,6 +357,56 @@ impl<'a> Txn<'a> {
         self.changed(found.shard, found.db, key.bytes, event);
     }
 
+    /// Removes a key that a command gave a deadline in the past: it counts as
+    /// expired, not as deleted.
+    pub fn remove_expired(&mut self, key: &Key<'_>, found: Found) {
+        self.shard_for(key).stats.expired += 1;
+        self.remove(key, found, Event::EXPIRED);
+    }
+
+    /// Moves an entry to another key or database: its value, deadline and access
+    /// record. Whatever was there is gone without a word.
+    pub fn relocate(
+        &mut self,
+        (from, found): (&Key<'_>, Found),
+        (db, to): (u32, &Key<'_>),
+        left: Event,
+        came: Event,
+    ) {
+        let carried = Carried::from(self.entry(found));
+        let table = self.table_mut(found);
+        table.remove(found.place);
+        table.publish_bytes();
+        let shard = self.settle(db, to, carried);
+        self.locked.shard(found.shard).touch(found.db, from.bytes);
+        self.record(found.db, from.bytes, left);
+        self.changed(shard, db, to.bytes, came);
+    }
+
+    /// As [`Txn::relocate`], but the entry stays where it is, too. A large
+    /// string is shared until one of the two changes.
+    pub fn duplicate(&mut self, found: Found, (db, to): (u32, &Key<'_>), came: Event) {
+        let carried = Carried::from(self.entry(found));
+        let shard = self.settle(db, to, carried);
+        self.changed(shard, db, to.bytes, came);
+    }
+
+    fn settle(&mut self, db: u32, key: &Key<'_>, carried: Carried) -> usize {
+        let now_ms = self.now_ms;
+        let shard = self.keyspace.shard_of(key.digest);
+        let table = self.shard_of(shard).make_table(db);
+        let draft = carried.draft(key.bytes);
+        match table.find(key.digest, key.bytes) {
+            Some(place) => table.replace(place, draft, now_ms),
+            None => {
+                table.insert(key.digest, draft, now_ms);
+            }
+        }
+        table.publish_bytes();
+        self.record(db, key.bytes, Event::NEW);
+        shard
+    }
+
     /// Notes a further event of a key that the running command changed.
     #[inline]
     pub fn also(&mut self, key: &Key<'_>, event: Event) {
@@ -351,24 +429,70 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// Removes an entry to make room, and remembers it.
+    pub fn evict(&mut self, shard: usize, db: u32, place: Place) {
+        let evictor = self.keyspace.evictor();
+        let owner = self.shard_of(shard);
+        let table = owner
+            .table_mut(db)
+            .expect("an entry that was sampled has a table");
+        let entry = table.entry(place);
+        let (key, ghost) = (entry.key().to_vec(), evictor.ghost(entry.access()));
+        table.remove(place);
+        table.publish_bytes();
+        owner.stats.evicted += 1;
+        if let Some(ghost) = ghost {
+            owner.remember(db, hash::digest(&key), ghost);
+        }
+        owner.touch(db, &key);
+        self.record(db, &key, Event::EVICTED);
+        if self.recording {
+            let del = vec![b"DEL".to_vec(), key];
+            self.effect.commands.push((db, del));
+        }
+    }
+
     // ----- whole databases ------------------------------------------------
 
     /// Empties a database; the tables returned hold what was in it, and
     /// dropping them takes its time. Needs the whole keyspace.
     pub fn flush(&mut self, db: u32) -> Vec<Box<Table>> {
-        let tables: Vec<_> = (0..self.shards())
-            .filter_map(|i| self.shard(i).take_table(db))
-            .collect();
-        self.changes += tables.iter().map(|t| t.len() as u64).sum::<u64>();
+        let mut tables = Vec::new();
+        for i in 0..self.shards() {
+            let shard = self.shard(i);
+            if let Some(table) = shard.take_table(db) {
+                shard.stats.changes += table.len() as u64;
+                self.changes += table.len() as u64;
+                tables.push(table);
+            }
+        }
         tables
     }
 
-    /// Exchanges two databases. Needs the whole keyspace.
+    /// Exchanges two databases, which may be one. Needs the whole keyspace.
     pub fn swap(&mut self, a: u32, b: u32) {
+        self.shard(0).stats.changes += 1;
+        self.changes += 1;
+        if a == b {
+            return;
+        }
         for i in 0..self.shards() {
+            // A key whose time is over is none: to bring it under the eyes of
+            // who watches that key in the other database is no change.
+            for key in self.shard(i).watched_in(a, b) {
+                let digest = hash::digest(&key);
+                for db in [a, b] {
+                    self.find_in(
+                        db,
+                        &Key {
+                            bytes: &key,
+                            digest,
+                        },
+                    );
+                }
+            }
             self.shard(i).swap_tables(a, b);
         }
-        self.changes += 1;
     }
 
     // ----- watching -------------------------------------------------------
@@ -442,28 +566,79 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// A random key of the current database, each with the same probability.
-    /// Needs the whole keyspace.
+    /// A random key of the current database, each with the same probability;
+    /// those whose time is over and that are met go. Needs the whole keyspace.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let key = self.random_entry()?;
+            let digest = hash::digest(&key);
+            if self
+                .find(&Key {
+                    bytes: &key,
+                    digest,
+                })
+                .is_some()
+            {
+                return Some(key);
+            }
+        }
+    }
+
+    fn random_entry(&mut self) -> Option<Vec<u8>> {
         let db = self.db;
-        for _ in 0..100 {
-            let mut at = clock::random_below(self.len(db) as u64) as usize;
-            for i in 0..self.shards() {
-                let now_ms = self.now_ms;
-                let Some(table) = self.shard(i).table(db) else {
-                    continue;
-                };
-                if at >= table.len() {
-                    at -= table.len();
-                    continue;
+        let mut at = clock::random_below(self.len(db) as u64) as usize;
+        for i in 0..self.shards() {
+            match self.shard(i).table(db) {
+                Some(table) if at < table.len() => {
+                    return table.random().map(|entry| entry.key().to_vec());
                 }
-                let entry = table.random()?;
-                if entry.deadline().is_none_or(|ms| ms > now_ms) {
-                    return Some(entry.key().to_vec());
-                }
-                break;
+                Some(table) => at -= table.len(),
+                None => {}
             }
         }
         None
+    }
+}
+
+/// An entry on its way to another key or database.
+struct Carried {
+    value: CarriedValue,
+    deadline: Option<u64>,
+    raw: bool,
+    access: u32,
+}
+
+enum CarriedValue {
+    Int(i64),
+    Str(Vec<u8>),
+    Blob(Blob),
+}
+
+impl Carried {
+    fn from(entry: Entry<'_>) -> Carried {
+        Carried {
+            value: match entry.value() {
+                Value::Int(n) => CarriedValue::Int(n),
+                Value::Str(s) => CarriedValue::Str(s.to_vec()),
+                Value::Blob(b) => CarriedValue::Blob(b.clone()),
+            },
+            deadline: entry.deadline(),
+            raw: entry.is_raw(),
+            access: entry.access(),
+        }
+    }
+
+    fn draft<'a>(&'a self, key: &'a [u8]) -> Draft<'a> {
+        Draft {
+            key,
+            value: match &self.value {
+                CarriedValue::Int(n) => NewValue::Int(*n),
+                CarriedValue::Str(s) => NewValue::Str(s),
+                CarriedValue::Blob(b) => NewValue::Blob(b.clone()),
+            },
+            deadline: self.deadline,
+            raw: self.raw,
+            access: self.access,
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::store::memory;
 
 /// What the sections are written from: one look at everything.
 struct Source<'a> {
+    used_bytes: usize,
     engine: &'a Engine,
     data: Data,
     totals: Totals,
@@ -54,8 +55,11 @@ pub fn render(engine: &Engine, txn: &mut Txn<'_>, words: &[&[u8]]) -> String {
     };
     let all = says("all") || says("everything");
     let default = words.is_empty() || says("default");
+    // Before the answer itself takes memory.
+    let used_bytes = crate::store::memory::used_bytes();
     let source = Source {
         engine,
+        used_bytes,
         data: Data::gather(txn),
         totals: engine.totals(),
         now_ms: txn.now_ms,
@@ -202,7 +206,7 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
 
 fn memory_section(source: &Source<'_>, lines: &mut Lines) {
     let settings = &source.engine.settings;
-    let memory = Memory::gather(source.engine, &source.data);
+    let memory = Memory::gather(source.engine, &source.data, source.used_bytes);
     lines.bytes("used_memory", memory.used as u64);
     lines.bytes("used_memory_rss", memory.resident as u64);
     lines.bytes("used_memory_peak", memory.peak as u64);

@@ -105,11 +105,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// How it stands now.
-    pub fn gather(engine: &Engine, data: &Data) -> Memory {
+    /// How it stands now, with `used` bytes in use.
+    pub fn gather(engine: &Engine, data: &Data, used: usize) -> Memory {
         let clients = engine.clients.all();
         Memory {
-            used: memory::used_bytes(),
+            used,
             peak: memory::peak_bytes(),
             startup: engine.startup_bytes,
             resident: process::resident_bytes(),

@@ -31,12 +31,26 @@ errors! {
     OUT_OF_RANGE = "ERR value is out of range";
     /// INCR and its kin beyond 64 bits.
     OVERFLOW = "ERR increment or decrement would overflow";
+    /// DECRBY by the least integer, whose opposite is none.
+    DECREMENT_OVERFLOW = "ERR decrement would overflow";
     /// INCRBYFLOAT's result.
     NAN_OR_INF = "ERR increment would produce NaN or Infinity";
     /// A string that would exceed `proto-max-bulk-len`.
     TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// A negative offset.
     OFFSET = "ERR offset is out of range";
+    /// MSETEX with a number of keys that is none.
+    NUMKEYS = "ERR invalid numkeys value or out of range";
+    /// LCS with two ways to reply.
+    LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX.";
+    /// LCS of strings of 4 GiB.
+    LCS_TOO_LONG = "ERR String too long for LCS";
+    /// LCS of strings whose table would exceed `proto-max-bulk-len`.
+    LCS_TABLE = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+    /// LCS where the system has no memory.
+    LCS_MEMORY = "ERR Insufficient memory, failed allocating transient memory for LCS";
+    /// LCS of other things than strings.
+    LCS_TYPE = "ERR The specified keys must contain string values";
     /// SELECT, MOVE, COPY, SWAPDB beyond `databases`.
     DB_RANGE = "ERR DB index is out of range";
     /// A number where a database's should be.

@@ -26,8 +26,13 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::slab::{BLOCK_MAX, Slab};
+use super::slab;
 use crate::base::num;
+
+/// The slab that entries live in.
+pub type Slab = slab::Slab<8>;
+/// Larger entries belong to the general allocator.
+pub const BLOCK_MAX: usize = Slab::BLOCK_MAX;
 
 /// Strings of at least this many bytes live apart from their entry, so that a
 /// reply can refer to them instead of copying.
@@ -463,6 +468,12 @@ impl<'a> Entry<'a> {
         self.parts().flags & RAW != 0
     }
 
+    /// Bytes of the entry's own allocation, rounded up as the slab does.
+    #[cfg(test)]
+    pub(super) fn own_bytes(&self) -> usize {
+        Slab::block_bytes(self.parts().bytes())
+    }
+
     /// Bytes that the entry takes, with what hangs off it.
     pub fn bytes(&self) -> usize {
         let parts = self.parts();
@@ -572,8 +583,9 @@ impl EntryMut<'_> {
         // SAFETY: the value is the pointer of an `Arc` that the entry owns.
         unsafe {
             let at = self.at.as_ptr().add(parts.value_at()).cast::<Blob>();
+            let bytes = Arc::get_mut(&mut *at)?;
             self.at.as_ptr().add(5).write(parts.flags | RAW);
-            Arc::get_mut(&mut *at)
+            Some(bytes)
         }
     }
 }

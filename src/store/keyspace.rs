@@ -44,7 +44,7 @@ impl Keyspace {
                 .map(|_| Padded(Mutex::new(Shard::new(bits))))
                 .collect(),
             bits,
-            evictor: Evictor,
+            evictor: Evictor::default(),
         }
     }
 

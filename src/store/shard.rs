@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
-use super::table::Table;
+use super::ghost::Ghosts;
+use super::table::{Place, Table};
 
 /// Set for a client when a key that it watches changes.
 pub type WatchFlag = Arc<AtomicBool>;
@@ -32,6 +33,8 @@ pub struct Shard {
     tables: Vec<Option<Box<Table>>>,
     bits: u8,
     watched: HashMap<(u32, Box<[u8]>), SmallVec<[WatchFlag; 1]>>,
+    /// What it remembers of entries that were evicted.
+    ghosts: Ghosts,
     /// What happened here.
     pub stats: Stats,
     /// When deadlines were last looked after, in Unix milliseconds.
@@ -42,9 +45,12 @@ impl Shard {
     /// An empty shard, one of two to the power of `bits`.
     pub fn new(bits: u8) -> Shard {
         Shard {
-            tables: Vec::new(),
+            // The first database is always in use: its table is not to come out of
+            // what `maxmemory` leaves for the data.
+            tables: vec![Some(Box::new(Table::new(bits)))],
             bits,
             watched: HashMap::new(),
+            ghosts: Ghosts::default(),
             stats: Stats::default(),
             swept_ms: 0,
         }
@@ -87,6 +93,44 @@ impl Shard {
             .iter_mut()
             .enumerate()
             .filter_map(|(db, t)| Some((db as u32, t.as_deref_mut()?)))
+    }
+
+    /// Number of entries in all databases.
+    pub fn len(&self) -> usize {
+        self.tables().map(|(_, t)| t.len()).sum()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Remembers an entry that is evicted.
+    pub fn remember(&mut self, db: u32, digest: u64, what: u8) {
+        let entries = self.len();
+        self.ghosts.resize(entries);
+        self.ghosts.insert(ghost_digest(db, digest), what);
+    }
+
+    /// What is remembered of a key that comes back.
+    pub fn recall(&mut self, db: u32, digest: u64) -> Option<u8> {
+        self.ghosts.take(ghost_digest(db, digest))
+    }
+
+    /// Up to `most` entries from a random place on, of all databases in
+    /// proportion; only those with a deadline where `volatile` is set.
+    pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<(u32, Place)>) {
+        let weight = |t: &Table| if volatile { t.volatile() } else { t.len() };
+        let all: usize = self.tables().map(|(_, t)| weight(t)).sum();
+        let mut places = Vec::new();
+        for (db, table) in self.tables() {
+            let share = (most * weight(table)).div_ceil(all.max(1));
+            if share > 0 {
+                places.clear();
+                table.sample(share, volatile, &mut places);
+                out.extend(places.iter().map(|&place| (db, place)));
+            }
+        }
     }
 
     /// Takes a database's keys out, all at once; dropping them is the caller's.
@@ -139,6 +183,15 @@ impl Shard {
         }
     }
 
+    /// The keys that clients watch in one of two databases.
+    pub fn watched_in(&self, a: u32, b: u32) -> Vec<Box<[u8]>> {
+        let watched = self.watched.keys();
+        watched
+            .filter(|(db, _)| *db == a || *db == b)
+            .map(|(_, key)| key.clone())
+            .collect()
+    }
+
     /// Number of keys that clients watch.
     pub fn watched(&self) -> usize {
         self.watched.len()
@@ -168,4 +221,9 @@ impl Shard {
             }
         }
     }
+}
+
+/// The top bits of a digest are the shard's own and tell nothing apart in it.
+fn ghost_digest(db: u32, digest: u64) -> u64 {
+    digest.rotate_left(16) ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -1,4 +1,5 @@
-//! Blocks for entries: a slab allocator with size classes 8 bytes apart.
+//! Blocks for entries and for the table's lines: a slab allocator with size
+//! classes one unit apart, 8 bytes for entries and 64 for lines.
 //!
 //! A general allocator's classes are 12 to 25% apart, which for a cache's small
 //! entries costs more than their headers. Here a page of 16 KiB holds blocks of
@@ -29,18 +30,16 @@ use std::ptr::{self, NonNull};
 use parking_lot::Mutex;
 use tikv_jemallocator::Jemalloc;
 
-use super::memory;
-
-/// Largest block, in bytes; what is larger belongs to the general allocator.
-pub const BLOCK_MAX: usize = 1024;
+/// Largest block of a slab, in its units.
+pub const UNITS_MAX: usize = 128;
 const PAGE: usize = 16 * 1024;
 const SMALL_CHUNK: usize = 16 * PAGE;
 const HUGE_CHUNK: usize = 2 * 1024 * 1024;
 /// Mapped bytes from which on chunks are huge.
 const HUGE_FROM: usize = 16 * 1024 * 1024;
-const CLASSES: usize = BLOCK_MAX / 8 + 1;
+const CLASSES: usize = UNITS_MAX + 1;
 
-/// The head of a page. Offsets are in units of 8 bytes from the page's start.
+/// The head of a page. Offsets and sizes are in the slab's units.
 #[repr(C)]
 struct Page {
     next: *mut Page,
@@ -56,22 +55,27 @@ struct Page {
     block: u16,
 }
 
-const HEADER: usize = size_of::<Page>();
-const _: () = assert!(HEADER == 32 && PAGE / 8 <= u16::MAX as usize);
+const _: () = assert!(size_of::<Page>() == 32 && PAGE / 8 <= u16::MAX as usize);
 
-/// An allocator of small blocks; dropping it frees all of them at once.
-pub struct Slab {
+/// An allocator of small blocks, in units of `UNIT` bytes (a power of two, 8 or
+/// more), to which they are aligned; dropping it frees all of them at once.
+pub struct Slab<const UNIT: usize> {
     partial: [*mut Page; CLASSES],
     pages: Vec<NonNull<Page>>,
     used_bytes: usize,
 }
 
 // SAFETY: a slab owns its pages alone; nothing in it is tied to a thread.
-unsafe impl Send for Slab {}
+unsafe impl<const UNIT: usize> Send for Slab<UNIT> {}
 
-impl Slab {
+impl<const UNIT: usize> Slab<UNIT> {
+    /// Largest block, in bytes; what is larger belongs to the general allocator.
+    pub const BLOCK_MAX: usize = UNITS_MAX * UNIT;
+    const PAGE_UNITS: usize = PAGE / UNIT;
+    const HEADER_UNITS: usize = size_of::<Page>().div_ceil(UNIT);
+
     /// A slab without any page.
-    pub fn new() -> Slab {
+    pub fn new() -> Self {
         Slab {
             partial: [ptr::null_mut(); CLASSES],
             pages: Vec::new(),
@@ -87,27 +91,32 @@ impl Slab {
     /// What a block for `size` bytes takes.
     #[inline]
     pub const fn block_bytes(size: usize) -> usize {
-        (size + 7) & !7
+        (size + UNIT - 1) & !(UNIT - 1)
     }
 
-    /// A block of `size` bytes or a little more, aligned to 8; its contents are
-    /// whatever they were. `size` is from 1 to [`BLOCK_MAX`].
+    /// Bytes of all its pages.
+    pub fn page_bytes(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+
+    /// A block of `size` bytes or a little more, aligned to `UNIT`; its contents
+    /// are whatever they were. `size` is from 1 to [`Slab::BLOCK_MAX`].
     #[inline]
     pub fn alloc(&mut self, size: usize) -> NonNull<u8> {
-        let class = size.div_ceil(8);
+        let class = size.div_ceil(UNIT);
         assert!((1..CLASSES).contains(&class));
         let mut page = self.partial[class];
         if page.is_null() {
             page = self.add_page(class);
         }
-        self.used_bytes += class * 8;
+        self.used_bytes += class * UNIT;
         // SAFETY: `page` is one of ours, alive, and has a free block: it is on
         // the list of partial pages. A chained block holds the next one's offset.
         unsafe {
             let head = &mut *page;
             let at = if head.free != 0 {
                 let at = head.free;
-                head.free = page.cast::<u64>().add(at.into()).cast::<u16>().read();
+                head.free = page.byte_add(usize::from(at) * UNIT).cast::<u16>().read();
                 at
             } else {
                 let at = head.fresh;
@@ -115,10 +124,10 @@ impl Slab {
                 at
             };
             head.live += 1;
-            if head.free == 0 && usize::from(head.fresh) + class > PAGE / 8 {
+            if head.free == 0 && usize::from(head.fresh) + class > Self::PAGE_UNITS {
                 self.unlink(page, class);
             }
-            NonNull::new_unchecked(page.cast::<u64>().add(at.into()).cast())
+            NonNull::new_unchecked(page.byte_add(usize::from(at) * UNIT).cast())
         }
     }
 
@@ -128,23 +137,21 @@ impl Slab {
     /// `at` came from this slab's `alloc` with the same `size` and is not used again.
     #[inline]
     pub unsafe fn free(&mut self, at: NonNull<u8>, size: usize) {
-        let class = size.div_ceil(8);
-        self.used_bytes -= class * 8;
+        let class = size.div_ceil(UNIT);
+        self.used_bytes -= class * UNIT;
         let page = at.as_ptr().map_addr(|a| a & !(PAGE - 1)).cast::<Page>();
         // SAFETY: the block lies in a live page of ours, by the caller's promise.
         unsafe {
             let head = &mut *page;
             debug_assert_eq!(usize::from(head.block), class);
-            let was_full = head.free == 0 && usize::from(head.fresh) + class > PAGE / 8;
+            let was_full = head.free == 0 && usize::from(head.fresh) + class > Self::PAGE_UNITS;
             at.cast::<u16>().write(head.free);
-            head.free = ((at.as_ptr().addr() & (PAGE - 1)) / 8) as u16;
+            head.free = ((at.as_ptr().addr() & (PAGE - 1)) / UNIT) as u16;
             head.live -= 1;
             if was_full {
                 self.link(page, class);
             }
-            if head.live == 0 && !(head.next.is_null() && head.prev.is_null()) {
-                // Not the class's only partial page: a lone one is kept, lest a
-                // single entry that comes and goes takes a page each time.
+            if head.live == 0 {
                 self.unlink(page, class);
                 self.remove_page(page);
             }
@@ -161,7 +168,7 @@ impl Slab {
                 prev: ptr::null_mut(),
                 index: self.pages.len() as u32,
                 free: 0,
-                fresh: (HEADER / 8) as u16,
+                fresh: Self::HEADER_UNITS as u16,
                 live: 0,
                 block: class as u16,
             });
@@ -221,13 +228,13 @@ impl Slab {
     }
 }
 
-impl Default for Slab {
-    fn default() -> Slab {
+impl<const UNIT: usize> Default for Slab<UNIT> {
+    fn default() -> Self {
         Slab::new()
     }
 }
 
-impl Drop for Slab {
+impl<const UNIT: usize> Drop for Slab<UNIT> {
     fn drop(&mut self) {
         let mut pool = POOL.lock();
         for &page in &self.pages {
@@ -323,14 +330,6 @@ pub fn purge_beyond(kept: usize) {
     POOL.lock().purged.extend(pages);
 }
 
-/// Counts what a slab's use changed by, for the process's figure.
-pub fn publish(slab: &Slab, published: &mut usize) {
-    if slab.used_bytes != *published {
-        memory::count_blocks(slab.used_bytes as isize - *published as isize);
-        *published = slab.used_bytes;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,11 +337,12 @@ mod tests {
     #[test]
     fn blocks_do_not_overlap_and_come_back() {
         crate::base::clock::reseed(7);
-        let mut slab = Slab::new();
+        let mut slab = Slab::<8>::new();
         let mut live: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
         for step in 0..20_000u32 {
             if live.len() < 200 || !crate::base::clock::random().is_multiple_of(2) {
-                let size = 1 + crate::base::clock::random_below(BLOCK_MAX as u64) as usize;
+                let size =
+                    1 + crate::base::clock::random_below(Slab::<8>::BLOCK_MAX as u64) as usize;
                 let at = slab.alloc(size);
                 let fill = step as u8;
                 // SAFETY: the block is ours and `size` long.
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_freed_block_is_the_next_one_handed_out() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<8>::new();
         let first = slab.alloc(96);
         let _second = slab.alloc(96);
         // SAFETY: from `alloc` with this size.

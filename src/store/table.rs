@@ -7,15 +7,15 @@
 //!           └───────────┴───────────────┴───────────┴─────────────────┘
 //!  directory  [seg][seg][seg]…   extendible hashing: 2^depth references
 //!                │
-//!  segment    1 to 64 lines, open addressing by line
+//!  segment    1 to 51 lines, open addressing by line
 //!                │
 //!  line       ┌ 7 tags ┬ spilled ┬ 7 slots of 8 bytes ┐  one cache line
 //!             └────────┴─────────┴────────────────────┘
 //!  slot       ┌ place: 7 bits ┬ timer: 12 bits ┬ entry's address / 8: 45 bits ┐
 //! ```
 //!
-//! A segment that is full grows by an eighth to a half, to the next of
-//! [`LINES`]; at 64 lines it splits in two. Either touches at most 450 entries,
+//! A segment that is full grows by a tenth to a half, to the next of
+//! [`LINES`]; at 51 lines it splits in two. Either touches at most 330 entries,
 //! so that no growth takes longer than some tens of microseconds, and the table
 //! is always about 85% full. Growing moves slots by their frag alone; only a
 //! split reads the keys again.
@@ -24,43 +24,45 @@
 //! counts, in every line that it passed, who did so: a search ends at a line
 //! that nobody passed. No tombstones.
 //!
-//! **SCAN's guarantee.** The cursor is a place in the order (directory bits,
-//! frag). Growing, splitting and merging keep that order, so whoever is there
-//! from the start of a walk to its end is met, however the table changes.
+//! **SCAN's guarantee.** Whoever is there from the start of a walk to its end is
+//! met, however the table changes: `cursor` says how.
 //!
 //! **Rule that makes this sound:** an entry's address stands in exactly one
 //! slot, and the table that has the slot owns the entry. `&Table` reads,
 //! `&mut Table` alone changes or frees.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+mod cursor;
+
 use std::ptr::NonNull;
 
-use super::entry::{self, Draft, Entry, EntryMut};
-use super::slab::{self, Slab};
-use super::wheel::Timer;
+pub use cursor::CURSOR_BITS;
+
+use cursor::Cursor;
+
+use super::entry::{self, Draft, Entry, EntryMut, Slab};
+use super::wheel::{TICK_MS, Timer};
+use super::{memory, slab};
 use crate::base::{clock, hash};
 
 /// Entries in a line.
 const WIDTH: usize = 7;
-/// The sizes of a segment, in lines: those that are size classes of jemalloc.
-const LINES: [u8; 20] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64,
+/// The sizes of a segment, in lines: those that leave little of a slab's page
+/// (255 lines) unused.
+const LINES: [u8; 24] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 17, 19, 21, 23, 25, 28, 31, 36, 42, 51,
 ];
 const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) {
     4
 } else {
-    64
+    51
 };
 const FRAG_BITS: u32 = 15;
 const PREFIX_BITS: u32 = 24;
-/// Bits of a cursor within a table.
-pub const CURSOR_BITS: u32 = FRAG_BITS + PREFIX_BITS;
 const ADDRESS: u64 = (1 << 45) - 1;
 const TIMER_AT: u32 = 45;
 const PLACE_AT: u32 = 57;
-/// Units in which a segment keeps when it is due, from the table's birth.
-const DUE_UNIT_MS: u64 = 64;
+/// Of a segment without deadlines.
 const NEVER_DUE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -79,9 +81,12 @@ struct Segment {
     /// Number of lines.
     size: u8,
     depth: u8,
-    /// When the first of its deadlines may be due.
+    /// The tick, modulo 2^32, at which the first of its timers is due: no timer
+    /// reaches further than nine days, of the four years until ticks repeat.
     due: u32,
 }
+
+type LineSlab = slab::Slab<64>;
 
 const _: () = assert!(size_of::<Line>() == 64 && size_of::<Segment>() == 16);
 
@@ -188,12 +193,14 @@ impl Segment {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_ptr(), self.size.into()) }
     }
 
-    fn new(size: u8, depth: u8) -> Segment {
-        let layout = Segment::layout(size);
-        // SAFETY: the layout is not empty; zeroes are empty lines.
-        let lines = unsafe { alloc_zeroed(layout) }.cast::<Line>();
+    fn new(slab: &mut LineSlab, size: u8, depth: u8) -> Segment {
+        let lines = slab
+            .alloc(usize::from(size) * size_of::<Line>())
+            .cast::<Line>();
+        // SAFETY: the block is `size` lines long, and zeroes are empty lines.
+        unsafe { lines.write_bytes(0, size.into()) };
         Segment {
-            lines: NonNull::new(lines).unwrap_or_else(|| handle_alloc_error(layout)),
+            lines,
             count: 0,
             size,
             depth,
@@ -201,20 +208,17 @@ impl Segment {
         }
     }
 
-    fn layout(size: u8) -> Layout {
-        Layout::array::<Line>(size.into()).expect("at most 64 lines")
-    }
-
     /// Frees the lines, not the entries.
-    fn free(self) {
+    fn free(self, slab: &mut LineSlab) {
+        let bytes = usize::from(self.size) * size_of::<Line>();
         // SAFETY: from `new` with this size; `self` is gone with this.
-        unsafe { dealloc(self.lines.as_ptr().cast(), Segment::layout(self.size)) };
+        unsafe { slab.free(self.lines.cast(), bytes) };
     }
 
     /// How many entries may be in it before it grows.
     fn limit(&self) -> usize {
         let slots = usize::from(self.size) * WIDTH;
-        slots - slots / 12
+        slots - slots / 16
     }
 
     /// Puts a slot in; there is a free one.
@@ -258,13 +262,39 @@ impl Segment {
     }
 
     /// The same entries in a segment of another size.
-    fn resized(&self, size: u8) -> Segment {
-        let mut other = Segment::new(size, self.depth);
+    fn resized(&self, slab: &mut LineSlab, size: u8) -> Segment {
+        let mut other = Segment::new(slab, size, self.depth);
         other.due = self.due;
         for (frag, bits) in self.each() {
             other.put(frag, bits);
         }
         other
+    }
+}
+
+/// A time's tick, as segments keep it.
+fn tick(ms: u64) -> u32 {
+    let tick = (ms / TICK_MS) as u32;
+    if tick == NEVER_DUE { 0 } else { tick }
+}
+
+fn due_tick(timer: Timer, now_ms: u64) -> u32 {
+    match timer.is_set() {
+        true => tick(timer.due_ms(now_ms)),
+        false => NEVER_DUE,
+    }
+}
+
+fn is_before(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) > u32::MAX / 2
+}
+
+fn earlier(a: u32, b: u32) -> u32 {
+    match (a, b) {
+        (NEVER_DUE, b) => b,
+        (a, NEVER_DUE) => a,
+        (a, b) if is_before(a, b) => a,
+        (_, b) => b,
     }
 }
 
@@ -284,8 +314,12 @@ pub struct Place {
 
 /// See the head of this file.
 pub struct Table {
+    /// The first of a segment's references counts and is kept up to date; the
+    /// others are good for its lines, size and depth alone.
     directory: Vec<Segment>,
     depth: u8,
+    /// Segments that have a single reference.
+    deepest: usize,
     /// Bits of a digest, from the top, that chose the shard.
     shard_bits: u8,
     count: usize,
@@ -293,8 +327,8 @@ pub struct Table {
     /// Entries that own something outside the slab.
     outside: usize,
     slab: Slab,
+    lines: LineSlab,
     published: usize,
-    born_ms: u64,
 }
 
 // SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
@@ -303,16 +337,18 @@ unsafe impl Send for Table {}
 impl Table {
     /// An empty table for digests whose top `shard_bits` are the same.
     pub fn new(shard_bits: u8) -> Table {
+        let mut lines = LineSlab::new();
         Table {
-            directory: vec![Segment::new(1, 0)],
+            directory: vec![Segment::new(&mut lines, 1, 0)],
             depth: 0,
+            deepest: 1,
             shard_bits,
             count: 0,
             volatile: 0,
             outside: 0,
             slab: Slab::new(),
+            lines,
             published: 0,
-            born_ms: clock::unix_ms(),
         }
     }
 
@@ -329,6 +365,11 @@ impl Table {
     /// Number of entries with a deadline.
     pub fn volatile(&self) -> usize {
         self.volatile
+    }
+
+    /// Bytes of the pages behind entries and lines, for reports.
+    pub fn page_bytes(&self) -> (usize, usize) {
+        (self.slab.page_bytes(), self.lines.page_bytes())
     }
 
     /// Slots there are, for reports.
@@ -348,6 +389,16 @@ impl Table {
     fn index(&self, digest: u64) -> usize {
         // In two steps, since a shift by 64 is none.
         ((digest << self.shard_bits) >> 1 >> (63 - self.depth)) as usize
+    }
+
+    /// The bits of a digest that choose the segment, however deep it is.
+    fn prefix(&self, digest: u64) -> u32 {
+        ((digest << self.shard_bits) >> (64 - PREFIX_BITS)) as u32
+    }
+
+    /// Which reference of the directory stands for a prefix.
+    fn index_of_prefix(&self, prefix: u32) -> usize {
+        (prefix >> (PREFIX_BITS - u32::from(self.depth))) as usize
     }
 
     /// The first reference to a segment in the directory, and their number.
@@ -459,20 +510,19 @@ impl Table {
 
     /// Adds an entry for a key that is not there.
     pub fn insert(&mut self, digest: u64, draft: Draft<'_>, now_ms: u64) -> Place {
-        let mut index = self.index(digest);
-        while usize::from(self.directory[index].count) >= self.directory[index].limit() {
-            self.grow(index);
-            index = self.index(digest);
+        let (mut first, _) = self.group(self.index(digest));
+        while usize::from(self.directory[first].count) >= self.directory[first].limit() {
+            self.grow(first);
+            (first, _) = self.group(self.index(digest));
         }
         let timer = Timer::new(draft.deadline, now_ms);
         let at = entry::create(&mut self.slab, draft);
         self.count_in(at, timer);
         let frag = frag(digest);
-        let due = self.due_unit(timer, now_ms);
-        let (first, _) = self.group(index);
+        let due = due_tick(timer, now_ms);
         let segment = &mut self.directory[first];
         let (line, slot) = segment.put(frag, slot_for(at, frag, timer));
-        segment.due = segment.due.min(due);
+        segment.due = earlier(segment.due, due);
         Place {
             segment: first as u32,
             line: line as u8,
@@ -535,18 +585,10 @@ impl Table {
     fn set_timer(&mut self, place: Place, timer: Timer, now_ms: u64) {
         let bits = self.slot_mut(place);
         *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
-        let due = self.due_unit(timer, now_ms);
+        let due = due_tick(timer, now_ms);
         let (first, _) = self.group(place.segment as usize);
         let segment = &mut self.directory[first];
-        segment.due = segment.due.min(due);
-    }
-
-    fn due_unit(&self, timer: Timer, now_ms: u64) -> u32 {
-        if !timer.is_set() {
-            return NEVER_DUE;
-        }
-        let unit = timer.due_ms(now_ms).saturating_sub(self.born_ms) / DUE_UNIT_MS;
-        unit.min(u64::from(NEVER_DUE - 1)) as u32
+        segment.due = earlier(segment.due, due);
     }
 
     fn count_in(&mut self, at: NonNull<u8>, timer: Timer) {
@@ -579,12 +621,12 @@ impl Table {
     }
 
     /// Makes room in a segment: more lines, or two segments.
-    fn grow(&mut self, index: usize) {
-        let (first, width) = self.group(index);
+    fn grow(&mut self, first: usize) {
+        let (first, width) = self.group(first);
         let old = self.directory[first];
         let next = LINES.iter().find(|&&n| n > old.size);
         if let Some(&size) = next.filter(|&&n| usize::from(n) <= LINES_MAX) {
-            let new = old.resized(size);
+            let new = old.resized(&mut self.lines, size);
             self.refer(first, width, new);
         } else {
             let (first, width) = if width == 1 {
@@ -594,10 +636,11 @@ impl Table {
                 (first, width)
             };
             let (low, high) = self.split(&old);
+            self.deepest += if width == 2 { 2 } else { 0 };
             self.refer(first, width / 2, low);
             self.refer(first + width / 2, width / 2, high);
         }
-        old.free();
+        old.free(&mut self.lines);
     }
 
     /// Doubles the directory.
@@ -608,13 +651,24 @@ impl Table {
         );
         self.directory = self.directory.iter().flat_map(|&s| [s, s]).collect();
         self.depth += 1;
+        self.deepest = 0;
     }
 
-    fn split(&self, old: &Segment) -> (Segment, Segment) {
-        let size = size_for(usize::from(old.count) * 5 / 8);
+    /// Halves the directory while every segment has several references.
+    fn flatten(&mut self) {
+        while self.deepest == 0 {
+            self.directory = self.directory.iter().step_by(2).copied().collect();
+            self.depth -= 1;
+            let depth = self.depth;
+            self.deepest = self.segments().filter(|(_, s)| s.depth == depth).count();
+        }
+    }
+
+    fn split(&mut self, old: &Segment) -> (Segment, Segment) {
+        let size = size_for(usize::from(old.count) / 2);
         let mut halves = [
-            Segment::new(size, old.depth + 1),
-            Segment::new(size, old.depth + 1),
+            Segment::new(&mut self.lines, size, old.depth + 1),
+            Segment::new(&mut self.lines, size, old.depth + 1),
         ];
         for (_, bits) in old.each() {
             // SAFETY: a prefetch has no effect but on caches.
@@ -626,8 +680,8 @@ impl Table {
             let half = &mut halves[(digest >> bit & 1) as usize];
             if usize::from(half.count) == half.limit() {
                 let next = LINES.iter().find(|&&n| n > half.size).copied();
-                let wider = half.resized(next.unwrap_or(LINES_MAX as u8));
-                std::mem::replace(half, wider).free();
+                let wider = half.resized(&mut self.lines, next.unwrap_or(LINES_MAX as u8));
+                std::mem::replace(half, wider).free(&mut self.lines);
             }
             half.put(frag, bits);
         }
@@ -641,52 +695,62 @@ impl Table {
         self.directory[first..first + width].fill(segment);
     }
 
-    /// Fewer lines for a segment that is mostly empty, or one for it and its
-    /// sister where both fit well.
+    /// One segment for this and its sister where both fit well, and so on; or
+    /// else fewer lines for one that is mostly empty.
     fn shrink(&mut self, first: usize) {
         let (first, width) = self.group(first);
         let old = self.directory[first];
-        if old.depth > 0 {
-            let sister_at = first ^ width;
+        let sister_at = first ^ width;
+        if old.depth > 0 && self.directory[sister_at].depth == old.depth {
             let sister = self.directory[sister_at];
             let together = usize::from(old.count) + usize::from(sister.count);
-            if sister.depth == old.depth && together * 2 <= LINES_MAX * WIDTH {
-                let mut merged = old.resized(size_for(together));
+            if together * 2 <= LINES_MAX * WIDTH {
+                let mut merged = old.resized(&mut self.lines, size_for(together));
                 for (frag, bits) in sister.each() {
                     merged.put(frag, bits);
                 }
                 merged.depth -= 1;
-                merged.due = merged.due.min(sister.due);
-                self.refer(first.min(sister_at), width * 2, merged);
-                old.free();
-                sister.free();
-                return;
+                merged.due = earlier(merged.due, sister.due);
+                let first = first.min(sister_at);
+                self.refer(first, width * 2, merged);
+                old.free(&mut self.lines);
+                sister.free(&mut self.lines);
+                if width == 1 {
+                    let depth = self.depth;
+                    self.deepest -= 2;
+                    self.flatten();
+                    return self.shrink(first >> (depth - self.depth));
+                }
+                return self.shrink(first);
             }
         }
         let size = size_for(usize::from(old.count).max(1));
         if size < old.size {
-            let new = old.resized(size);
+            let new = old.resized(&mut self.lines, size);
             self.refer(first, width, new);
-            old.free();
+            old.free(&mut self.lines);
         }
     }
 
     /// Walks one line from `cursor` on, and returns where to go on; `None` at
     /// the end. A walk begins at 0.
     pub fn scan<'a>(&'a self, cursor: u64, mut visit: impl FnMut(Entry<'a>)) -> Option<u64> {
-        let from = cursor as u32 & ((1 << FRAG_BITS) - 1);
-        let index = (cursor >> FRAG_BITS >> (PREFIX_BITS - u32::from(self.depth))) as usize;
-        let (first, width) = self.group(index.min(self.directory.len() - 1));
-        let segment = &self.directory[first];
+        let mut cursor = Cursor::from_bits(cursor);
+        let segment = &self.directory[self.index_of_prefix(cursor.prefix)];
+        let is_merged = u32::from(segment.depth) < cursor.depth;
+        cursor.depth = cursor.depth.max(segment.depth.into());
         let lines = segment.lines();
-        let wanted = home(from, lines.len());
+        let wanted = home(cursor.frag, lines.len());
         let mut at = wanted;
         loop {
             let line = &lines[at];
             for slot in slots_of(line.taken()) {
                 let frag = line.frag(slot);
-                if frag >= from && home(frag, lines.len()) == wanted {
-                    visit(self.read(line.slots[slot]));
+                if frag >= cursor.frag && home(frag, lines.len()) == wanted {
+                    let entry = self.read(line.slots[slot]);
+                    if !is_merged || cursor.holds(self.prefix(hash::digest(entry.key()))) {
+                        visit(entry);
+                    }
                 }
             }
             at = if at + 1 == lines.len() { 0 } else { at + 1 };
@@ -696,18 +760,22 @@ impl Table {
         }
         if wanted + 1 < lines.len() {
             // The first frag whose home is the next line.
-            let from = ((wanted + 1) << FRAG_BITS).div_ceil(lines.len()) as u64;
-            return Some(cursor >> FRAG_BITS << FRAG_BITS | from);
+            cursor.frag = ((wanted + 1) << FRAG_BITS).div_ceil(lines.len()) as u32;
+            return Some(cursor.bits());
         }
-        let next = (first + width) as u64;
-        (next < 1 << self.depth).then(|| next << (PREFIX_BITS - u32::from(self.depth)) << FRAG_BITS)
+        cursor.next_part().map(Cursor::bits)
     }
 
     /// An entry chosen at random, each with the same probability; `None` where
     /// there is none, or no luck in many tries because the table is nearly empty.
     pub fn random(&self) -> Option<Entry<'_>> {
         for _ in 0..4_096 {
-            let segment = &self.directory[self.random_segment()];
+            let index = self.random_reference();
+            let segment = &self.directory[index];
+            if self.group(index).0 != index {
+                // Nor must one with many references.
+                continue;
+            }
             // A throw over the largest size: a small segment must not be preferred.
             let at = clock::random_below((LINES_MAX * WIDTH) as u64) as usize;
             let (line, slot) = (at / WIDTH, at % WIDTH);
@@ -721,7 +789,7 @@ impl Table {
         Some(self.read(any.1))
     }
 
-    fn random_segment(&self) -> usize {
+    fn random_reference(&self) -> usize {
         clock::random_below(self.directory.len() as u64) as usize
     }
 
@@ -730,11 +798,13 @@ impl Table {
     /// `volatile`, only those with a deadline.
     pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<Place>) {
         let enough = out.len() + most;
-        let mut index = self.random_segment();
+        let mut index = self.random_reference();
         let mut start = None;
         // Once around the directory at most.
-        for _ in 0..self.directory.len() {
+        let mut passed = 0;
+        while passed < self.directory.len() {
             let (first, width) = self.group(index);
+            passed += width;
             let lines = self.directory[first].lines();
             let from = start.unwrap_or_else(|| clock::random_below(lines.len() as u64) as usize);
             start = Some(0);
@@ -767,7 +837,8 @@ impl Table {
     /// Removes entries whose deadline has passed, showing each to `gone` first,
     /// from segments that are due; stops after `most` segments looked through
     /// and says whether there may be more. With `all`, every timer is looked at:
-    /// for after a jump of the clock.
+    /// for after a jump of the clock, and with no bound to `most`, since nothing
+    /// is kept of how far it came.
     pub fn expire(
         &mut self,
         now_ms: u64,
@@ -778,25 +849,24 @@ impl Table {
         if self.volatile == 0 {
             return false;
         }
-        let now_unit = (now_ms.saturating_sub(self.born_ms) / DUE_UNIT_MS) as u32;
+        let now_tick = tick(now_ms);
         let mut looked = 0;
-        let mut index = 0;
-        while index < self.directory.len() {
-            let (first, width) = self.group(index);
-            index = first + width;
-            let due = self.directory[first].due;
-            if due == NEVER_DUE || (due > now_unit && !all) {
-                continue;
+        let mut prefix = 0;
+        while prefix < 1 << PREFIX_BITS {
+            let (first, width) = self.group(self.index_of_prefix(prefix));
+            let Segment { due, depth, .. } = self.directory[first];
+            if due != NEVER_DUE && (all || !is_before(now_tick, due)) {
+                if looked == most {
+                    return true;
+                }
+                looked += 1;
+                self.expire_segment(first, now_ms, all, &mut gone);
+                if self.directory[self.index_of_prefix(prefix)].depth < depth {
+                    // Merged with its sister, which may be due as well.
+                    continue;
+                }
             }
-            if looked == most {
-                return true;
-            }
-            looked += 1;
-            self.expire_segment(first, now_ms, all, &mut gone);
-            // Removal may have merged segments: go on behind this one.
-            while index < self.directory.len() && self.group(index).0 < index {
-                index += 1;
-            }
+            prefix = ((first + width) as u32) << (PREFIX_BITS - u32::from(self.depth));
         }
         false
     }
@@ -821,7 +891,7 @@ impl Table {
                     unsafe { prefetch(address(line.slots[slot]).as_ptr()) };
                     due.push((at, slot));
                 } else {
-                    next_due = next_due.min(self.due_unit(timer, now_ms));
+                    next_due = earlier(next_due, due_tick(timer, now_ms));
                 }
             }
         }
@@ -840,7 +910,7 @@ impl Table {
                 let timer = Timer::new(deadline, now_ms);
                 let bits = &mut self.directory[first].lines_mut()[at].slots[slot];
                 *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
-                next_due = next_due.min(self.due_unit(timer, now_ms));
+                next_due = earlier(next_due, due_tick(timer, now_ms));
             }
         }
         let segment = &mut self.directory[first];
@@ -853,27 +923,32 @@ impl Table {
     /// Tells the process's count what the entries take now.
     #[inline]
     pub fn publish_bytes(&mut self) {
-        slab::publish(&self.slab, &mut self.published);
+        let used = self.slab.used_bytes() + self.lines.used_bytes();
+        if used != self.published {
+            memory::count_blocks(used as isize - self.published as isize);
+            self.published = used;
+        }
     }
 }
 
 fn is_outside(entry: Entry<'_>) -> bool {
-    entry.bytes() > slab::BLOCK_MAX || matches!(entry.value(), entry::Value::Blob(_))
+    entry.bytes() > entry::BLOCK_MAX || matches!(entry.value(), entry::Value::Blob(_))
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        let segments: Vec<Segment> = self.segments().map(|(_, &s)| s).collect();
-        for segment in segments {
-            if self.outside > 0 {
-                for (_, bits) in segment.each() {
-                    // SAFETY: the table goes, and nothing refers to its entries.
-                    unsafe { entry::destroy(&mut self.slab, address(bits)) };
-                }
+        if self.outside > 0 {
+            let slots: Vec<u64> = self
+                .segments()
+                .flat_map(|(_, s)| s.each())
+                .map(|s| s.1)
+                .collect();
+            for bits in slots {
+                // SAFETY: the table goes, and nothing refers to its entries.
+                unsafe { entry::destroy(&mut self.slab, address(bits)) };
             }
-            segment.free();
         }
-        super::memory::count_blocks(-(self.published as isize));
+        memory::count_blocks(-(self.published as isize));
     }
 }
 
@@ -890,3 +965,6 @@ unsafe fn prefetch(at: *const u8) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
 //! Pure data structures and algorithms of Redis's types.
 //!
 //! **Invariant:** knows neither keys nor clients nor the protocol.
+
+pub mod lcs;
