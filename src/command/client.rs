@@ -703,3 +703,205 @@ fn no_touch(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+
+    /// The value of a field of CLIENT INFO.
+    fn field(line: &str, name: &str) -> String {
+        let start = format!(" {name}=");
+        let rest = line.split(&start).nth(1).expect(name);
+        rest.split([' ', '\n', '\r']).next().unwrap_or("").into()
+    }
+
+    #[test]
+    fn the_line_of_a_client_has_every_field_in_its_place() {
+        let mut kit = Kit::new();
+        let reply = kit.run("client info");
+        let line = reply.lines().nth(1).expect("a line");
+        let names: Vec<&str> = line
+            .split(' ')
+            .filter_map(|f| Some(f.split_once('=')?.0))
+            .collect();
+        let expected = "id addr laddr fd name age idle flags capa db sub psub ssub multi watch \
+                        qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd \
+                        user redir resp lib-name lib-ver tot-net-in tot-net-out tot-cmds";
+        assert_eq!(names, expected.split(' ').collect::<Vec<_>>());
+        assert_eq!(field(line, "cmd"), "client|info");
+        assert_eq!(field(line, "user"), "default");
+        assert_eq!(field(line, "argv-mem"), "10");
+    }
+
+    #[test]
+    fn names_and_libraries_are_kept_and_shown() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("client getname"), "$-1\r\n");
+        assert_eq!(kit.run("client setname me"), "+OK\r\n");
+        assert_eq!(kit.run("client getname"), "$2\r\nme\r\n");
+        assert!(
+            kit.run("client setname 'a b'")
+                .starts_with("-ERR Client names cannot")
+        );
+        assert_eq!(kit.run("client setinfo LIB-VER 1.2"), "+OK\r\n");
+        assert_eq!(field(&kit.run("client info"), "lib-ver"), "1.2");
+        assert_eq!(
+            kit.run("client setinfo lib-name 'a b'"),
+            "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n"
+        );
+        assert_eq!(
+            kit.run("client setinfo x y"),
+            "-ERR Unrecognized option 'x'\r\n"
+        );
+        assert_eq!(kit.run("client setname ''"), "+OK\r\n");
+        assert_eq!(kit.run("client getname"), "$-1\r\n");
+    }
+
+    #[test]
+    fn flags_tell_what_a_client_is_about() {
+        let mut kit = Kit::with(&["--enable-debug-command", "yes"]);
+        let mut other = kit.another();
+        assert_eq!(field(&kit.run("client list id 2"), "flags"), "N");
+        for line in [
+            "client no-evict on",
+            "client no-touch on",
+            "watch k:0",
+            "multi",
+        ] {
+            assert_eq!(other.run(line), "+OK\r\n");
+        }
+        kit.run("debug populate 1 k");
+        let line = kit.run("client list id 2");
+        assert_eq!(field(&line, "flags"), "xdeT");
+        assert_eq!(field(&line, "multi"), "0");
+        other.run("reset");
+        assert_eq!(field(&kit.run("client list id 2"), "flags"), "N");
+        assert_eq!(kit.run("client no-evict maybe"), "-ERR syntax error\r\n");
+        assert_eq!(kit.run("client no-touch maybe"), "-ERR syntax error\r\n");
+    }
+
+    /// Ids of the clients that CLIENT LIST shows.
+    fn ids(kit: &mut Kit, filter: &str) -> Vec<String> {
+        let reply = kit.run(&format!("client list {filter}"));
+        reply
+            .lines()
+            .filter_map(|l| Some(l.strip_prefix("id=")?.split(' ').next()?.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn filters_choose_among_clients_and_against_them() {
+        let mut kit = Kit::new();
+        let (mut b, mut c) = (kit.another(), kit.another());
+        b.run("client setname bee");
+        b.run("select 5");
+        c.run("client setinfo lib-name lib");
+        c.run("multi");
+        for (filter, expected) in [
+            ("", "1 2 3"),
+            ("id 1 3", "1 3"),
+            ("id 1 id 3 not-id 3", "1"),
+            ("name bee", "2"),
+            ("not-name bee", "1 3"),
+            ("db 5", "2"),
+            ("not-db 5", "1 3"),
+            ("lib-name lib", "3"),
+            ("not-lib-name lib flags N", "1 2"),
+            ("flags x", "3"),
+            ("not-flags N", "3"),
+            ("type normal skipme yes", "2 3"),
+            ("type replica", ""),
+            ("not-type pubsub", "1 2 3"),
+            ("user default", "1 2 3"),
+            ("not-user default", ""),
+            ("addr 127.0.0.1:1", "1 2 3"),
+            ("not-laddr 127.0.0.1:2", ""),
+            ("ip 127.0.0.1", "1 2 3"),
+            ("ip 127.0.0", ""),
+            ("not-ip 127.0.0.1", ""),
+            ("capa r", ""),
+            ("not-capa r", "1 2 3"),
+            ("idle 1000", ""),
+            ("maxage 1000", ""),
+        ] {
+            assert_eq!(ids(&mut kit, filter).join(" "), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_makes_no_sense_is_refused() {
+        let mut kit = Kit::new();
+        for (filter, error) in [
+            ("foo", "syntax error"),
+            ("id", "syntax error"),
+            ("id str", "syntax error"),
+            ("id 0", "client-id should be greater than 0"),
+            ("type foo", "Unknown client type 'foo'"),
+            ("user nobody", "No such user 'nobody'"),
+            ("skipme maybe", "syntax error"),
+            ("maxage x", "maxage is not an integer or out of range"),
+            ("idle 0", "idle should be greater than 0"),
+            ("flags NZ", "Unknown flags found in the provided filter: NZ"),
+            (
+                "not-flags Z",
+                "Unknown flags found in the NOT-FLAGS filter: Z",
+            ),
+            ("not-capa z", "Unknown capa found in the NOT-CAPA filter: z"),
+            ("db 16", "DB number should be between 0 and 15"),
+            ("not-db x", "NOT-DB is not an integer or out of range"),
+        ] {
+            assert_eq!(
+                kit.run(&format!("client list {filter}")),
+                format!("-ERR {error}\r\n")
+            );
+        }
+    }
+
+    #[test]
+    fn a_killed_client_is_gone_for_everybody_at_once() {
+        let mut kit = Kit::new();
+        let other = kit.another();
+        assert_eq!(kit.run("client kill 1.2.3.4:5"), "-ERR No such client\r\n");
+        assert_eq!(kit.run("client kill id 2 name nobody"), ":0\r\n");
+        assert!(!other.session.client.is_killed());
+        assert_eq!(kit.run("client kill type normal"), ":1\r\n");
+        assert!(other.session.client.is_killed());
+        assert_eq!(ids(&mut kit, ""), ["1"]);
+    }
+
+    #[test]
+    fn a_client_may_kill_itself_after_the_reply() {
+        use crate::exec::session::Closing;
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("client kill 127.0.0.1:1"), "+OK\r\n");
+        assert_eq!(kit.session.closing, Closing::AfterReply);
+    }
+
+    #[test]
+    fn replies_can_be_turned_off_or_skipped() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("client reply skip"), "");
+        assert_eq!(kit.run("ping"), "");
+        assert_eq!(kit.run("ping"), "+PONG\r\n");
+        assert_eq!(kit.run("client reply off"), "");
+        assert_eq!(kit.run("nosuch"), "");
+        assert_eq!(kit.run("client reply skip"), "");
+        assert_eq!(kit.run("client reply on"), "+OK\r\n");
+        assert_eq!(kit.run("ping"), "+PONG\r\n");
+        assert_eq!(kit.run("client reply maybe"), "-ERR syntax error\r\n");
+    }
+
+    #[test]
+    fn ids_rise_and_help_is_there() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("client id"), ":1\r\n");
+        assert_eq!(kit.another().run("client id"), ":2\r\n");
+        let help = kit.run("client help");
+        assert!(help.contains("+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        assert!(help.ends_with("+HELP\r\n+    Print this help.\r\n"));
+        assert_eq!(
+            kit.run("client nosuch"),
+            "-ERR unknown subcommand 'nosuch'. Try CLIENT HELP.\r\n"
+        );
+    }
+}

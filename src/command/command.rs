@@ -209,9 +209,9 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
                 b"module" => Wanted::Module,
                 b"pattern" => Wanted::Pattern(text),
                 b"aclcat" => {
-                    let names = category::NAMES.iter();
-                    let is_named = |n: &&str| n.as_bytes().eq_ignore_ascii_case(text);
-                    Wanted::Category(names.clone().position(|n| is_named(&n)).map(|i| 1 << i))
+                    let is_named = |name: &str| name.as_bytes().eq_ignore_ascii_case(text);
+                    let place = category::NAMES.iter().position(|n| is_named(n));
+                    Wanted::Category(place.map(|at| 1 << at))
                 }
                 _ => return Err(Error::SYNTAX),
             }
@@ -305,7 +305,7 @@ fn actual_flags(spec: &Spec, words: &[&[u8]], flags: u16) -> u16 {
     }
     let says = |all: &[&str]| {
         let is = |w: &&[u8]| all.iter().any(|a| w.eq_ignore_ascii_case(a.as_bytes()));
-        words.iter().skip(2).any(|w| is(w))
+        words.iter().skip(2).any(is)
     };
     match spec.name {
         "set" if says(&["GET"]) => RW | ACCESS | UPDATE,
@@ -604,5 +604,106 @@ fn kind_name(kind: ArgKind) -> &'static str {
         ArgKind::PureToken => "pure-token",
         ArgKind::OneOf => "oneof",
         ArgKind::Block => "block",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+
+    /// As valkey-server 9.1.2 replies.
+    #[test]
+    fn the_details_of_a_command_are_those_of_valkey() {
+        let mut kit = Kit::new();
+        let memory_usage = "*1\r\n*10\r\n$12\r\nmemory|usage\r\n:-3\r\n*1\r\n+readonly\r\n:2\r\n:2\r\n:1\r\n*2\r\n\
+                            +@read\r\n+@slow\r\n*0\r\n*1\r\n*6\r\n$5\r\nflags\r\n*1\r\n+RO\r\n\
+                            $12\r\nbegin_search\r\n*4\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n*2\r\n\
+                            $5\r\nindex\r\n:2\r\n$9\r\nfind_keys\r\n*4\r\n$4\r\ntype\r\n$5\r\nrange\r\n$4\r\nspec\r\n\
+                            *6\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n*0\r\n";
+        assert_eq!(kit.run("command info memory|usage"), memory_usage);
+        assert_eq!(kit.run("command info nosuch"), "*1\r\n$-1\r\n");
+        kit.run("hello 3");
+        let ping = "*1\r\n*10\r\n$4\r\nping\r\n:-1\r\n~1\r\n+fast\r\n:0\r\n:0\r\n:0\r\n~2\r\n+@fast\r\n\
+                    +@connection\r\n~2\r\n$25\r\nrequest_policy:all_shards\r\n\
+                    $29\r\nresponse_policy:all_succeeded\r\n~0\r\n*0\r\n";
+        assert_eq!(kit.run("command info PING"), ping);
+    }
+
+    #[test]
+    fn documentation_is_had_by_name_or_whole() {
+        let mut kit = Kit::new();
+        let reply = kit.run("command docs select nosuch");
+        assert!(
+            reply.starts_with("*2\r\n$6\r\nselect\r\n*10\r\n$7\r\nsummary\r\n"),
+            "{reply}"
+        );
+        assert!(reply.ends_with(
+            "$5\r\nsince\r\n$5\r\n1.0.0\r\n$5\r\ngroup\r\n$10\r\nconnection\r\n$10\r\ncomplexity\r\n\
+             $4\r\nO(1)\r\n$9\r\narguments\r\n*1\r\n*6\r\n$4\r\nname\r\n$5\r\nindex\r\n$4\r\ntype\r\n\
+             $7\r\ninteger\r\n$12\r\ndisplay_text\r\n$5\r\nindex\r\n"
+        ));
+        let count = kit.engine.commands.all().len();
+        assert_eq!(kit.run("command count"), format!(":{count}\r\n"));
+        assert!(
+            kit.run("command docs")
+                .starts_with(&format!("*{}\r\n", 2 * count))
+        );
+        assert!(
+            kit.run("command")
+                .starts_with(&format!("*{count}\r\n*10\r\n"))
+        );
+        assert!(
+            kit.run("command info")
+                .starts_with(&format!("*{count}\r\n*10\r\n"))
+        );
+    }
+
+    #[test]
+    fn names_can_be_filtered() {
+        let mut kit = Kit::new();
+        assert_eq!(
+            kit.run("command list filterby pattern memory|d*"),
+            "*1\r\n$13\r\nmemory|doctor\r\n"
+        );
+        assert_eq!(
+            kit.run("command list filterby aclcat TRANSACTION"),
+            "*5\r\n$5\r\nmulti\r\n$4\r\nexec\r\n$7\r\ndiscard\r\n$5\r\nwatch\r\n$7\r\nunwatch\r\n"
+        );
+        for line in ["filterby aclcat nosuch", "filterby module nosuch"] {
+            assert_eq!(kit.run(&format!("command list {line}")), "*0\r\n");
+        }
+        for line in ["x", "filterby x", "filterby x y"] {
+            assert_eq!(
+                kit.run(&format!("command list {line}")),
+                "-ERR syntax error\r\n"
+            );
+        }
+        assert!(kit.run("command list").contains("client|kill"));
+    }
+
+    #[test]
+    fn keys_are_picked_out_of_a_command() {
+        let mut kit = Kit::new();
+        for (words, reply) in [
+            ("watch a b", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+            ("memory usage a", "*1\r\n$1\r\na\r\n"),
+            ("nosuch a", "-ERR Invalid command specified\r\n"),
+            ("memory nosuch a", "-ERR Invalid command specified\r\n"),
+            ("ping", "-ERR The command has no key arguments\r\n"),
+            (
+                "get a b",
+                "-ERR Invalid number of arguments specified for command\r\n",
+            ),
+        ] {
+            assert_eq!(kit.run(&format!("command getkeys {words}")), reply);
+        }
+        assert_eq!(
+            kit.run("command getkeysandflags get a"),
+            "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+RO\r\n+access\r\n"
+        );
+        assert!(
+            kit.run("command help")
+                .contains("+GETKEYSANDFLAGS <full-command>\r\n")
+        );
     }
 }

@@ -178,3 +178,66 @@ fn reset_stat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+
+    #[test]
+    fn what_is_set_can_be_got() {
+        let mut kit = Kit::new();
+        assert_eq!(
+            kit.run("config set maxmemory 1mb maxmemory-samples 7"),
+            "+OK\r\n"
+        );
+        assert_eq!(
+            kit.run("config get maxmemory maxmemory-s*"),
+            "*4\r\n$9\r\nmaxmemory\r\n$7\r\n1048576\r\n$17\r\nmaxmemory-samples\r\n$1\r\n7\r\n"
+        );
+        kit.run("hello 3");
+        assert_eq!(kit.run("config get nosuch"), "%0\r\n");
+    }
+
+    #[test]
+    fn all_is_set_or_nothing() {
+        let mut kit = Kit::new();
+        assert_eq!(
+            kit.run("config set maxmemory-samples 9 nosuch 1"),
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'\r\n"
+        );
+        assert!(
+            kit.run("config get maxmemory-samples")
+                .ends_with("$1\r\n5\r\n")
+        );
+        assert_eq!(kit.run("config set a b c"), "-ERR syntax error\r\n");
+        assert!(
+            kit.run("config set databases 3")
+                .contains("can't set immutable config")
+        );
+        assert!(
+            kit.run("config set dir /")
+                .contains("can't set protected config")
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_refused() {
+        let mut kit = Kit::with(&["--enable-protected-configs", "yes"]);
+        let before = std::env::current_dir().expect("a working folder");
+        assert_eq!(
+            kit.run("config set dir /no/such/folder"),
+            "-ERR CONFIG SET failed (possibly related to argument 'dir') - No such file or directory\r\n"
+        );
+        assert_eq!(std::env::current_dir().expect("a working folder"), before);
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing_to_rewrite() {
+        let mut kit = Kit::new();
+        assert_eq!(
+            kit.run("config rewrite"),
+            "-ERR The server is running without a config file\r\n"
+        );
+        assert!(kit.run("config help").contains("+GET <pattern>\r\n"));
+    }
+}

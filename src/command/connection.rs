@@ -303,3 +303,160 @@ fn select(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         _ => Err(Error::DB_RANGE),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+    use super::*;
+
+    #[test]
+    fn ping_and_echo_give_back_what_they_get() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("PING"), "+PONG\r\n");
+        assert_eq!(kit.run("ping hi"), "$2\r\nhi\r\n");
+        assert_eq!(
+            kit.run("ping a b"),
+            "-ERR wrong number of arguments for 'ping' command\r\n"
+        );
+        assert_eq!(kit.run("echo hi"), "$2\r\nhi\r\n");
+    }
+
+    #[test]
+    fn without_a_password_auth_with_one_word_is_a_mistake() {
+        let mut kit = Kit::new();
+        assert!(
+            kit.run("auth x")
+                .starts_with("-ERR AUTH <password> called without")
+        );
+        assert_eq!(kit.run("auth default x"), "+OK\r\n");
+        assert!(kit.run("auth other x").starts_with("-WRONGPASS "));
+        assert_eq!(kit.run("auth a b c"), "-ERR syntax error\r\n");
+    }
+
+    #[test]
+    fn who_has_not_said_the_password_learns_nothing() {
+        let mut kit = Kit::with(&["--requirepass", "secret"]);
+        kit.session.authenticated = false;
+        let refused = "-NOAUTH Authentication required.\r\n";
+        for line in ["get a", "get", "nosuch", "config nosuch", "debug help"] {
+            assert_eq!(kit.run(line), refused, "{line}");
+        }
+        assert!(
+            kit.run("hello 3")
+                .starts_with("-NOAUTH HELLO must be called")
+        );
+        assert!(kit.run("auth wrong").starts_with("-WRONGPASS "));
+        assert!(
+            kit.run("hello 3 auth default secretx")
+                .starts_with("-WRONGPASS ")
+        );
+        assert_eq!(kit.run("auth secret"), "+OK\r\n");
+        assert_eq!(kit.run("get a"), "$-1\r\n");
+        assert_eq!(kit.run("reset"), "+RESET\r\n");
+        assert_eq!(kit.run("get a"), refused);
+        assert_eq!(kit.run("auth default secret"), "+OK\r\n");
+        assert_eq!(kit.run("get a"), "$-1\r\n");
+    }
+
+    #[test]
+    fn a_password_that_is_taken_away_is_no_longer_asked_for() {
+        let mut kit = Kit::with(&["--requirepass", "secret"]);
+        let mut other = kit.another();
+        other.session.authenticated = false;
+        assert_eq!(kit.run("config set requirepass ''"), "+OK\r\n");
+        assert_eq!(other.run("get a"), "$-1\r\n");
+        assert!(other.run("hello 2").starts_with("*14\r\n"));
+    }
+
+    #[test]
+    fn equal_means_equal_in_every_byte_and_in_length() {
+        assert!(is_same(b"secret", b"secret"));
+        for given in ["", "s", "secre", "secreT", "secrets", "secretsecret"] {
+            assert!(!is_same(b"secret", given.as_bytes()), "{given}");
+        }
+    }
+
+    #[test]
+    fn hello_switches_the_protocol_of_its_own_reply() {
+        let mut kit = Kit::new();
+        let reply = kit.run("hello 3 setname me");
+        assert!(reply.starts_with("%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n"));
+        assert!(reply.ends_with("$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"));
+        assert_eq!(kit.run("get a"), "_\r\n");
+        assert_eq!(kit.run("client getname"), "$2\r\nme\r\n");
+        assert!(kit.run("hello 2").starts_with("*14\r\n"));
+        assert_eq!(kit.run("get a"), "$-1\r\n");
+        assert_eq!(
+            kit.run("hello 4"),
+            "-NOPROTO unsupported protocol version\r\n"
+        );
+        assert_eq!(
+            kit.run("hello x"),
+            "-ERR Protocol version is not an integer or out of range\r\n"
+        );
+        assert_eq!(
+            kit.run("hello 2 setname"),
+            "-ERR Syntax error in HELLO option 'setname'\r\n"
+        );
+        assert!(
+            kit.run("hello 2 setname 'a b'")
+                .starts_with("-ERR Client names cannot")
+        );
+    }
+
+    #[test]
+    fn select_takes_the_databases_that_there_are() {
+        let mut kit = Kit::with(&["--databases", "4"]);
+        assert_eq!(kit.run("select 3"), "+OK\r\n");
+        assert_eq!(kit.session.db, 3);
+        for line in ["select 4", "select -1"] {
+            assert_eq!(kit.run(line), "-ERR DB index is out of range\r\n");
+        }
+        assert_eq!(
+            kit.run("select x"),
+            "-ERR value is not an integer or out of range\r\n"
+        );
+        assert_eq!(kit.session.db, 3);
+    }
+
+    #[test]
+    fn reset_leaves_a_connection_as_it_came_but_for_its_library() {
+        let mut kit = Kit::new();
+        for line in [
+            "hello 3",
+            "select 2",
+            "client setname me",
+            "client setinfo lib-name lib",
+            "client no-touch on",
+            "client no-evict on",
+            "watch a",
+            "multi",
+            "get a",
+        ] {
+            kit.run(line);
+        }
+        assert_eq!(kit.run("reset"), "+RESET\r\n");
+        let info = kit.run("client info");
+        assert!(
+            info.contains(" name= ") && info.contains(" flags=N "),
+            "{info}"
+        );
+        assert!(info.contains(" db=0 ") && info.contains(" multi=-1 watch=0 "));
+        assert!(info.contains(" resp=2 lib-name=lib "));
+        assert_eq!(kit.run("exec"), "-ERR EXEC without MULTI\r\n");
+    }
+
+    #[test]
+    fn quit_is_answered_before_the_connection_closes() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("quit"), "+OK\r\n");
+        assert_eq!(kit.session.closing, Closing::AfterReply);
+    }
+
+    #[test]
+    fn a_web_browser_is_cut_off() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("POST / HTTP/1.1"), "");
+        assert_eq!(kit.session.closing, Closing::Now);
+    }
+}

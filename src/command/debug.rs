@@ -308,7 +308,7 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     match &kind[..] {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.int(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(f64::from(3141) / 1000.0),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {
@@ -457,4 +457,171 @@ fn digest_values(ctx: &mut Ctx<'_, '_>) {
 
 fn hex(sum: &Sum) -> String {
     sum.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+
+    fn kit() -> Kit {
+        Kit::with(&["--enable-debug-command", "yes"])
+    }
+
+    #[test]
+    fn it_is_for_whom_the_configuration_allows_it() {
+        let refused = "-ERR DEBUG command not allowed. If the enable-debug-command option";
+        assert!(Kit::new().run("debug help").starts_with(refused));
+        let mut local = Kit::with(&["--enable-debug-command", "local"]);
+        assert_eq!(local.run("debug sleep 0"), "+OK\r\n");
+        let mut kit = Kit::new();
+        kit.run("multi");
+        assert!(kit.run("debug sleep 0").starts_with(refused));
+        assert!(kit.run("exec").starts_with("-EXECABORT "));
+        assert_eq!(
+            local.run("debug nosuch"),
+            "-ERR unknown subcommand or wrong number of arguments for 'nosuch'. Try DEBUG HELP.\r\n"
+        );
+    }
+
+    /// The figures are those of valkey-server 9.1.2 after the same commands.
+    #[test]
+    fn a_digest_is_valkeys_for_the_same_data() {
+        let mut kit = kit();
+        assert_eq!(kit.run("debug digest"), format!("+{}\r\n", "0".repeat(40)));
+        kit.run("debug populate 5");
+        kit.run("debug populate 3 bar 3");
+        assert_eq!(kit.run("debug digest"), DIGEST_ALL);
+        assert_eq!(kit.run("debug digest-value key:1 nokey"), DIGEST_VALUES);
+        kit.run("select 1");
+        kit.run("debug populate 1");
+        assert_eq!(kit.run("debug digest"), DIGEST_TWO);
+    }
+
+    const DIGEST_ALL: &str = "+10f82586cad3386f2a6a28c2ff92d9a38ef56f30\r\n";
+    const DIGEST_VALUES: &str = "*2\r\n+ec4b7bec343ec862c8bd5dd8feab05ec1e9e6703\r\n+0000000000000000000000000000000000000000\r\n";
+    const DIGEST_TWO: &str = "+99eb03fb972d557d9bea33e2d7b03e8b6025488d\r\n";
+
+    #[test]
+    fn populate_leaves_what_is_there() {
+        let mut kit = kit();
+        kit.run("debug populate 2 a 4");
+        assert_eq!(kit.run("debug populate 3 a 20"), "+OK\r\n");
+        assert_eq!(kit.run("get a:1"), "$4\r\nvalu\r\n");
+        assert_eq!(
+            kit.call(&[b"get", b"a:2"]),
+            b"$20\r\nvalue:2\0\0\0\0\0\0\0\0\0\0\0\0\0\r\n"
+        );
+        assert_eq!(
+            kit.run("debug populate x"),
+            "-ERR value is out of range, must be positive\r\n"
+        );
+    }
+
+    #[test]
+    fn a_value_is_shown_as_it_lies_in_memory() {
+        let mut kit = kit();
+        kit.run("debug populate 1 s 5");
+        let reply = kit.run("debug object s:0");
+        assert!(reply.starts_with("+Value at:0x"), "{reply}");
+        assert!(
+            reply.contains(" refcount:1 encoding:embstr serializedlength:6 lru:"),
+            "{reply}"
+        );
+        assert!(
+            !kit.run("debug object s:0 fast")
+                .contains("serializedlength")
+        );
+        assert_eq!(kit.run("debug object nokey"), "-ERR no such key\r\n");
+        assert!(
+            kit.run("debug sdslen s:0")
+                .starts_with("+key_sds_len:3 key_sds_avail:0 obj_alloc:")
+        );
+        assert!(kit.run("debug structsize").contains("bits:64 "));
+        let stats = kit.run("debug htstats 0");
+        assert!(
+            stats.contains("[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: ")
+        );
+        assert!(stats.contains("\n number of entries: 1\n") && stats.contains("[Expires HT]\n"));
+        assert_eq!(
+            kit.run("debug htstats 16"),
+            "-ERR Out of range database\r\n"
+        );
+    }
+
+    #[test]
+    fn every_type_of_reply_can_be_had() {
+        let mut kit = kit();
+        let cases = [
+            ("string", "$11\r\nHello World\r\n", "$11\r\nHello World\r\n"),
+            ("integer", ":12345\r\n", ":12345\r\n"),
+            ("double", "$5\r\n3.141\r\n", ",3.141\r\n"),
+            ("null", "$-1\r\n", "_\r\n"),
+            (
+                "array",
+                "*3\r\n:0\r\n:1\r\n:2\r\n",
+                "*3\r\n:0\r\n:1\r\n:2\r\n",
+            ),
+            (
+                "set",
+                "*3\r\n:0\r\n:1\r\n:2\r\n",
+                "~3\r\n:0\r\n:1\r\n:2\r\n",
+            ),
+            ("true", ":1\r\n", "#t\r\n"),
+            ("false", ":0\r\n", "#f\r\n"),
+        ];
+        for (kind, resp2, _) in cases {
+            assert_eq!(kit.run(&format!("debug protocol {kind}")), resp2);
+        }
+        assert!(
+            kit.run("debug protocol push")
+                .starts_with("-ERR RESP2 is not")
+        );
+        kit.run("hello 3");
+        for (kind, _, resp3) in cases {
+            assert_eq!(kit.run(&format!("debug protocol {kind}")), resp3);
+        }
+        for (kind, start) in [
+            ("map", "%3"),
+            ("bignum", "(123"),
+            ("attrib", "|1"),
+            ("verbatim", "=29\r\ntxt:"),
+        ] {
+            assert!(
+                kit.run(&format!("debug protocol {kind}"))
+                    .starts_with(start)
+            );
+        }
+        assert!(
+            kit.run("debug protocol push")
+                .ends_with(">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n")
+        );
+        assert!(
+            kit.run("debug protocol x")
+                .starts_with("-ERR Wrong protocol type name.")
+        );
+    }
+
+    #[test]
+    fn switches_and_small_helpers_do_what_they_say() {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut kit = kit();
+        for (line, reply) in [
+            ("debug set-active-expire 0", "+OK\r\n"),
+            ("debug pause-cron 1", "+OK\r\n"),
+            ("debug dict-resizing 0", "+OK\r\n"),
+            ("debug quicklist-packed-threshold 100b", "+OK\r\n"),
+            ("debug error 'FOO bar'", "-FOO bar\r\n"),
+            ("debug stringmatch-len a* abc", ":1\r\n"),
+            ("debug stringmatch-len a* bc", ":0\r\n"),
+            ("debug log hi", "+OK\r\n"),
+        ] {
+            assert_eq!(kit.run(line), reply, "{line}");
+        }
+        assert!(!kit.engine.active_expiry.load(Relaxed) && kit.engine.cron_paused.load(Relaxed));
+        assert!(
+            kit.run("debug reload")
+                .starts_with("-ERR DEBUG RELOAD needs snapshots")
+        );
+        assert!(kit.run("debug help").contains("+SLEEP <seconds>\r\n"));
+    }
 }

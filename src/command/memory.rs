@@ -304,3 +304,87 @@ fn diagnosis(memory: &Memory, clients: usize) -> String {
         false => format!("What was found:\n\n{text}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+    use super::*;
+
+    #[test]
+    fn a_key_takes_at_least_its_own_bytes() {
+        let mut kit = Kit::with(&["--enable-debug-command", "yes"]);
+        kit.run("debug populate 1 k 100");
+        let bytes: usize = kit.run("memory usage k:0 samples 0")[1..]
+            .trim()
+            .parse()
+            .expect("a number");
+        assert!((103..150).contains(&bytes), "{bytes}");
+        assert_eq!(kit.run("memory usage nokey"), "$-1\r\n");
+        for line in ["k:0 samples", "k:0 samples -1", "k:0 x"] {
+            assert_eq!(
+                kit.run(&format!("memory usage {line}")),
+                "-ERR syntax error\r\n"
+            );
+        }
+    }
+
+    #[test]
+    fn figures_come_as_a_map() {
+        let mut kit = Kit::with(&["--enable-debug-command", "yes"]);
+        kit.run("debug populate 3");
+        kit.run("hello 3");
+        let stats = kit.run("memory stats");
+        assert!(
+            stats.starts_with("%35\r\n$14\r\npeak.allocated\r\n:"),
+            "{stats}"
+        );
+        assert!(stats.contains("$4\r\ndb.0\r\n%2\r\n"));
+        assert!(stats.contains("$10\r\nkeys.count\r\n:3\r\n"));
+        assert_eq!(stats.matches("\r\n$").count(), 35 + 2);
+    }
+
+    #[test]
+    fn the_doctor_says_what_is_wrong_and_nothing_else() {
+        let healthy = Memory {
+            used: 100 << 20,
+            peak: 110 << 20,
+            startup: 1 << 20,
+            resident: 110 << 20,
+            clients: 0,
+            tables: 0,
+            keys: 1,
+            allocator: memory::AllocatorStats {
+                allocated: 100 << 20,
+                active: 101 << 20,
+                resident: 105 << 20,
+                retained: 0,
+            },
+        };
+        assert_eq!(diagnosis(&healthy, 1), "No memory problem found.\n");
+        let peak = Memory {
+            peak: 200 << 20,
+            ..healthy
+        };
+        assert!(diagnosis(&peak, 1).contains(" * Peak: "));
+        let clients = Memory {
+            clients: 1 << 20,
+            ..healthy
+        };
+        assert!(diagnosis(&clients, 1).contains(" * Clients: "));
+        assert!(!diagnosis(&clients, 100).contains("Clients"));
+        let small = Memory {
+            used: 1 << 20,
+            ..healthy
+        };
+        assert!(diagnosis(&small, 1).contains("too little"));
+    }
+
+    #[test]
+    fn the_rest_answers() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("memory purge"), "+OK\r\n");
+        assert!(kit.run("memory malloc-stats").contains("jemalloc"));
+        assert!(kit.run("memory doctor").starts_with('$'));
+        assert!(kit.run("memory help").contains("+DOCTOR\r\n"));
+    }
+}

@@ -20,6 +20,8 @@ mod scan;
 mod server;
 mod string;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 pub(crate) mod testkit;
 mod transaction;
 

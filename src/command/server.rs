@@ -96,7 +96,6 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         crate::warning!("SHUTDOWN SAVE refused: there are no snapshots yet");
         return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    crate::notice!("User requested shutdown...");
     ctx.engine.shutdown.request();
     Ok(())
 }
@@ -151,4 +150,53 @@ fn larder(jars: usize, shelves: usize) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+    use super::*;
+
+    #[test]
+    fn time_is_seconds_and_microseconds() {
+        let reply = Kit::new().run("time");
+        let words: Vec<&str> = reply.split("\r\n").collect();
+        assert_eq!(words[0], "*2");
+        let (seconds, us): (u64, u64) =
+            (words[2].parse().expect("s"), words[4].parse().expect("us"));
+        assert!(clock::unix_us() / 1_000_000 - seconds < 60 && us < 1_000_000);
+    }
+
+    #[test]
+    fn shutdown_asks_for_the_end_unless_it_makes_no_sense() {
+        let mut kit = Kit::new();
+        for (line, error) in [
+            ("shutdown x", "syntax error"),
+            ("shutdown save nosave", "syntax error"),
+            ("shutdown abort now", "syntax error"),
+            ("shutdown abort", "No shutdown in progress."),
+            (
+                "shutdown failover",
+                "SHUTDOWN FAILOVER is only supported in cluster mode.",
+            ),
+            ("shutdown save", "Errors trying to SHUTDOWN. Check logs."),
+        ] {
+            assert_eq!(kit.run(line), format!("-ERR {error}\r\n"));
+            assert!(!kit.engine.shutdown.is_requested());
+        }
+        assert_eq!(kit.run("shutdown nosave now force"), "");
+        assert!(kit.engine.shutdown.is_requested());
+    }
+
+    #[test]
+    fn the_picture_is_as_large_as_wanted() {
+        let mut kit = Kit::new();
+        let reply = kit.run("lolwut version 5 2 1");
+        assert_eq!(reply.lines().filter(|l| l.starts_with("=====")).count(), 1);
+        assert!(reply.contains(&"=".repeat(18)) && reply.contains("Redis ver. 7.2.4"));
+        assert!(
+            kit.run("lolwut version x")
+                .starts_with("-ERR value is not an integer")
+        );
+    }
 }

@@ -104,3 +104,129 @@ fn unwatch(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::Kit;
+
+    fn populated() -> Kit {
+        let mut kit = Kit::with(&["--enable-debug-command", "yes"]);
+        assert_eq!(kit.run("debug populate 1 a"), "+OK\r\n");
+        kit
+    }
+
+    #[test]
+    fn commands_wait_until_exec_runs_them_together() {
+        let mut kit = populated();
+        assert_eq!(kit.run("multi"), "+OK\r\n");
+        assert_eq!(kit.run("get a:0"), "+QUEUED\r\n");
+        assert_eq!(kit.run("select 1"), "+QUEUED\r\n");
+        assert_eq!(kit.run("get a:0"), "+QUEUED\r\n");
+        assert_eq!(kit.run("exec"), "*3\r\n$7\r\nvalue:0\r\n+OK\r\n$-1\r\n");
+        assert_eq!(kit.session.db, 1);
+    }
+
+    #[test]
+    fn exec_and_discard_need_multi() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("exec"), "-ERR EXEC without MULTI\r\n");
+        assert_eq!(kit.run("discard"), "-ERR DISCARD without MULTI\r\n");
+        kit.run("multi");
+        assert_eq!(kit.run("discard"), "+OK\r\n");
+        assert_eq!(kit.run("exec"), "-ERR EXEC without MULTI\r\n");
+    }
+
+    #[test]
+    fn what_may_not_be_queued_ends_the_transaction() {
+        let mut kit = Kit::new();
+        for (line, name) in [
+            ("multi", "multi"),
+            ("watch a", "watch"),
+            ("client reply on", "client|reply"),
+            ("shutdown", "shutdown"),
+        ] {
+            kit.run("multi");
+            assert_eq!(
+                kit.run(line),
+                format!("-ERR Command '{name}' not allowed inside a transaction\r\n")
+            );
+            assert_eq!(
+                kit.run("exec"),
+                "-EXECABORT Transaction discarded because of previous errors.\r\n"
+            );
+        }
+        for line in ["nosuch", "get", "config nosuch"] {
+            kit.run("multi");
+            kit.run(line);
+            assert!(kit.run("exec").starts_with("-EXECABORT "), "{line}");
+        }
+        assert_eq!(kit.run("exec"), "-ERR EXEC without MULTI\r\n");
+    }
+
+    #[test]
+    fn an_error_within_does_not_stop_the_others() {
+        let mut kit = Kit::new();
+        kit.run("multi");
+        kit.run("client kill 1.2.3.4:5");
+        kit.run("ping");
+        assert_eq!(kit.run("exec"), "*2\r\n-ERR No such client\r\n+PONG\r\n");
+    }
+
+    #[test]
+    fn a_watched_key_that_another_client_changes_stops_exec() {
+        let mut kit = populated();
+        let mut other = kit.another();
+        assert_eq!(kit.run("watch b:0 a:0"), "+OK\r\n");
+        other.run("debug populate 1 b");
+        kit.run("multi");
+        kit.run("ping");
+        assert_eq!(kit.run("exec"), "*-1\r\n");
+        // EXEC ends the watching, whatever came of it.
+        other.run("debug populate 1 c");
+        kit.run("multi");
+        kit.run("ping");
+        assert_eq!(kit.run("exec"), "*1\r\n+PONG\r\n");
+    }
+
+    #[test]
+    fn a_key_is_watched_in_its_own_database_only() {
+        let mut kit = populated();
+        let mut other = kit.another();
+        kit.run("watch b:0");
+        other.run("select 1");
+        other.run("debug populate 1 b");
+        kit.run("multi");
+        kit.run("ping");
+        assert_eq!(kit.run("exec"), "*1\r\n+PONG\r\n");
+    }
+
+    #[test]
+    fn unwatch_and_discard_end_the_watching() {
+        let mut kit = populated();
+        let mut other = kit.another();
+        for (i, end) in ["unwatch", "discard"].into_iter().enumerate() {
+            kit.run(&format!("watch k{i}:0"));
+            other.run(&format!("debug populate 1 k{i}"));
+            if end == "discard" {
+                kit.run("multi");
+            }
+            assert_eq!(kit.run(end), "+OK\r\n");
+            assert_eq!(kit.engine.keyspace.lock(0).watched(), 0);
+            kit.run("multi");
+            kit.run("ping");
+            assert_eq!(kit.run("exec"), "*1\r\n+PONG\r\n");
+        }
+    }
+
+    #[test]
+    fn a_key_watched_twice_counts_once() {
+        let mut kit = populated();
+        kit.run("watch a:0 a:0");
+        kit.run("watch a:0");
+        assert!(kit.run("client info").contains(" watch=1 "));
+        kit.run("multi");
+        kit.run("unwatch");
+        assert_eq!(kit.run("exec"), "*1\r\n+OK\r\n");
+        assert!(kit.run("client info").contains(" watch=0 "));
+    }
+}

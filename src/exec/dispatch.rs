@@ -180,6 +180,8 @@ pub fn run_batch(
     add(&worker.batches, 1);
     room::note_batch(engine, run);
     add(&session.client.commands, run);
+    // Before the replies go: who has one can see in CLIENT LIST what it says.
+    session.publish();
 }
 
 /// The first two passes.
@@ -425,9 +427,7 @@ fn unknown(session: &mut Session, call: &Call<'_>) -> Result<Option<Target>, Err
         .any(|w| argv[0].eq_ignore_ascii_case(w))
     {
         crate::warning!(
-            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: \
-             commands to Larder. This is likely due to an attacker attempting to use Cross \
-             Protocol Scripting to compromise your Larder instance. Connection from {} aborted.",
+            "{} speaks HTTP and is cut off: a web page may have made a browser send commands here",
             session.client.addr
         );
         session.closing = Closing::Now;

@@ -327,9 +327,8 @@ impl Connection {
         }
     }
 
-    /// Writes the figures that others may read.
+    /// Writes the figures of its buffers, which others may read.
     fn publish(&self, partial: usize) {
-        self.session.publish();
         let client = &self.session.client;
         let set = |figure: &std::sync::atomic::AtomicU64, n: usize| {
             figure.store(n as u64, Ordering::Relaxed);
