@@ -137,3 +137,128 @@ fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testkit::{Kit, check, recorded};
+
+    #[test]
+    fn databases_are_counted_emptied_and_exchanged() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("dbsize", ":0"),
+                ("mset a 1 b 2", "+OK"),
+                ("dbsize", ":2"),
+                ("select 3", "+OK"),
+                ("dbsize", ":0"),
+                ("set c 3", "+OK"),
+                ("swapdb 0 3", "+OK"),
+                ("dbsize", ":2"),
+                ("swapdb 3 3", "+OK"),
+                ("dbsize", ":2"),
+                ("flushdb", "+OK"),
+                ("dbsize", ":0"),
+                ("select 0", "+OK"),
+                ("get c", "$1 3"),
+                ("flushall sync", "+OK"),
+                ("flushall ASYNC", "+OK"),
+                ("dbsize", ":0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn errors_are_those_of_valkey() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("flushdb now", "-ERR syntax error"),
+                ("flushall sync async", "-ERR syntax error"),
+                ("swapdb x 0", "-ERR invalid first DB index"),
+                ("swapdb 99 x", "-ERR invalid second DB index"),
+                ("swapdb 3000000000 0", "-ERR invalid first DB index"),
+                ("swapdb 0 16", "-ERR DB index is out of range"),
+                ("swapdb -1 0", "-ERR DB index is out of range"),
+                (
+                    "swapdb 0",
+                    "-ERR wrong number of arguments for 'swapdb' command",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_flush_is_propagated_even_where_there_is_nothing() {
+        let (mut kit, recorder) = recorded();
+        kit.run("flushdb");
+        kit.run("flushall async");
+        kit.run("swapdb 0 1");
+        assert_eq!(
+            recorder.commands(),
+            ["flushdb", "flushall async", "swapdb 0 1"]
+        );
+    }
+
+    /// Whether EXEC of a client that watches `k` in database 0 goes through,
+    /// after another one's commands.
+    fn survives(kit: &mut Kit, before: &[&str], other: &[&str]) -> bool {
+        kit.run("flushall");
+        before.iter().for_each(|line| drop(kit.run(line)));
+        kit.run("watch k");
+        let mut another = kit.another();
+        other.iter().for_each(|line| drop(another.run(line)));
+        kit.run("multi");
+        kit.run("ping");
+        kit.run("exec") == "*1\r\n+PONG\r\n"
+    }
+
+    #[test]
+    fn a_watched_key_is_broken_by_a_flush_only_where_it_was() {
+        let mut kit = Kit::new();
+        assert!(!survives(&mut kit, &["set k v"], &["flushdb"]));
+        assert!(!survives(&mut kit, &["set k v"], &["flushall"]));
+        assert!(survives(&mut kit, &["set other v"], &["flushall"]));
+        assert!(survives(&mut kit, &["set k v"], &["select 1", "flushdb"]));
+    }
+
+    #[test]
+    fn a_watched_key_is_broken_by_an_exchange_that_takes_or_brings_it() {
+        let mut kit = Kit::new();
+        assert!(!survives(&mut kit, &["set k v"], &["swapdb 0 1"]));
+        let there = ["select 1", "set k v", "swapdb 0 1"];
+        assert!(!survives(&mut kit, &[], &there));
+        assert!(survives(&mut kit, &[], &["swapdb 0 1"]));
+        assert!(survives(&mut kit, &["set k v"], &["swapdb 1 2"]));
+        assert!(survives(&mut kit, &["set k v"], &["swapdb 0 0"]));
+    }
+
+    #[test]
+    fn a_key_whose_time_is_over_comes_unnoticed_with_an_exchange() {
+        let mut kit = Kit::new();
+        kit.another().run("select 1");
+        let mut other = kit.another();
+        kit.run("watch k");
+        other.run("select 1");
+        other.run("set k v");
+        other.let_time_be_over(1, "k");
+        other.run("swapdb 0 1");
+        kit.run("multi");
+        kit.run("ping");
+        assert_eq!(kit.run("exec"), "*1\r\n+PONG\r\n");
+    }
+
+    #[test]
+    fn a_key_whose_time_was_over_may_be_flushed_unnoticed() {
+        let mut kit = Kit::new();
+        kit.run("set k v");
+        kit.let_time_be_over(0, "k");
+        kit.run("watch k");
+        kit.another().run("flushall");
+        kit.run("multi");
+        kit.run("ping");
+        assert_eq!(kit.run("exec"), "*1\r\n+PONG\r\n");
+    }
+}

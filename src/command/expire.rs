@@ -318,3 +318,233 @@ fn persist(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.reply.flag(found.is_some());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::command::testkit::{Kit, check, recorded};
+
+    const FAR: &str = "9999999999999";
+
+    fn number(reply: &str) -> i64 {
+        reply.trim_end()[1..].parse().expect("an integer")
+    }
+
+    #[test]
+    fn a_deadline_is_set_told_and_taken_away() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("set k v", "+OK"),
+                ("ttl k", ":-1"),
+                ("pexpiretime k", ":-1"),
+                ("ttl none", ":-2"),
+                ("expiretime none", ":-2"),
+                ("expire none 100", ":0"),
+                ("pexpireat k 9999999999400", ":1"),
+                ("pexpiretime k", ":9999999999400"),
+                ("expiretime k", ":9999999999"),
+                ("pexpireat k 9999999999500", ":1"),
+                ("expiretime k", ":10000000000"),
+                ("expireat k 9999999999", ":1"),
+                ("pexpiretime k", ":9999999999000"),
+                ("persist k", ":1"),
+                ("persist k", ":0"),
+                ("persist none", ":0"),
+                ("ttl k", ":-1"),
+                ("expire k 100", ":1"),
+                ("ttl k", ":100"),
+                ("get k", "$1 v"),
+            ],
+        );
+        let left = number(&kit.run("pttl k"));
+        assert!((95_000..=100_000).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_condition_compares_with_the_deadline_before() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("set k v", "+OK"),
+                ("pexpireat k 9999999999999 xx", ":0"),
+                ("pexpireat k 9999999999999 gt", ":0"),
+                ("pexpireat k 9999999999999 XX GT", ":0"),
+                ("pexpireat k 9999999999999 lt", ":1"),
+                ("pexpireat k 9999999999999 nx", ":0"),
+                ("pexpireat k 9999999999999 gt", ":0"),
+                ("pexpireat k 9999999999999 lt", ":0"),
+                ("pexpireat k 9999999999998 gt", ":0"),
+                ("pexpireat k 9999999999998 xx lt", ":1"),
+                ("pexpireat k 9999999999999 gt xx", ":1"),
+                ("persist k", ":1"),
+                ("pexpireat k 9999999999998 nx nx", ":1"),
+                ("pexpireat k 1 gt", ":0"),
+                ("exists k", ":1"),
+                ("pexpireat k 1 lt", ":1"),
+                ("exists k", ":0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn errors_are_those_of_valkey_and_options_come_first() {
+        let mut kit = Kit::new();
+        let both = "-ERR NX and XX, GT or LT options at the same time are not compatible";
+        check(
+            &mut kit,
+            &[
+                ("set k v", "+OK"),
+                (
+                    "expire k",
+                    "-ERR wrong number of arguments for 'expire' command",
+                ),
+                ("expire k x", "-ERR value is not an integer or out of range"),
+                ("expire k x AB", "-ERR Unsupported option AB"),
+                ("expire k 1 nx xx", both),
+                ("expire k 1 gt nx", both),
+                ("expire k 1 nx lt", both),
+                (
+                    "pexpire k 1 gt lt",
+                    "-ERR GT and LT options at the same time are not compatible",
+                ),
+                (
+                    "expire k 9223372036854775807",
+                    "-ERR invalid expire time in 'expire' command",
+                ),
+                (
+                    "expire k 9223372036854775",
+                    "-ERR invalid expire time in 'expire' command",
+                ),
+                (
+                    "expire k -9223372036854775808",
+                    "-ERR invalid expire time in 'expire' command",
+                ),
+                (
+                    "pexpire k 9223372036854775807",
+                    "-ERR invalid expire time in 'pexpire' command",
+                ),
+                (
+                    "expireat none 9223372036854776",
+                    "-ERR invalid expire time in 'expireat' command",
+                ),
+                ("pexpireat k 9223372036854775807", ":1"),
+                ("pexpiretime k", ":9223372036854775807"),
+                ("expiretime k", ":9223372036854776"),
+                ("pexpire k -9223372036854775808", ":1"),
+                ("exists k", ":0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_relative_time_is_propagated_as_an_absolute_one() {
+        let (mut kit, recorder) = recorded();
+        kit.run("set k v");
+        for (command, options) in [
+            ("expire k 1000", ""),
+            ("pexpire k 5000000 xx GT", " xx GT"),
+            ("expireat k 9999999999 gt", " gt"),
+            ("pexpireat k 9999999999999", ""),
+        ] {
+            recorder.take();
+            assert_eq!(kit.run(command), ":1\r\n");
+            let at = number(&kit.run("pexpiretime k"));
+            assert_eq!(recorder.commands(), [format!("PEXPIREAT k {at}{options}")]);
+        }
+        kit.run("expire k 5 nx");
+        assert_eq!(recorder.commands(), [""; 0]);
+        kit.run("persist k");
+        assert_eq!(recorder.commands(), ["persist k"]);
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_removes_the_key_as_expired() {
+        for (lazy, word) in [("yes", "UNLINK"), ("no", "DEL")] {
+            for command in [
+                "expire k 0",
+                "pexpire k -5",
+                "expireat k 1",
+                "pexpireat k -1",
+            ] {
+                let (mut kit, recorder) = recorded();
+                kit.run(&format!("config set lazyfree-lazy-expire {lazy}"));
+                kit.run("set k v");
+                recorder.take();
+                assert_eq!(kit.run(command), ":1\r\n");
+                let effect = recorder.take().remove(0);
+                assert_eq!(effect.changes.len(), 1);
+                assert_eq!(effect.changes[0].event.name, "expired");
+                assert_eq!(effect.commands, [(0, vec![word.into(), b"k".to_vec()])]);
+                let keyspace = &kit.engine.keyspace;
+                let expired = (0..keyspace.len()).map(|i| keyspace.lock(i).stats.expired);
+                assert_eq!(expired.sum::<u64>(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn events_tell_of_deadlines() {
+        let (mut kit, recorder) = recorded();
+        kit.run("set k v");
+        for (command, events) in [
+            (format!("pexpireat k {FAR}"), vec!["expire"]),
+            (format!("pexpireat k {FAR} nx"), vec![]),
+            ("persist k".into(), vec!["persist"]),
+            ("persist k".into(), vec![]),
+            ("ttl none".into(), vec!["keymiss"]),
+            ("expire none 1".into(), vec![]),
+        ] {
+            recorder.take();
+            kit.run(&command);
+            assert_eq!(recorder.events(), events, "{command}");
+        }
+    }
+
+    fn command() -> impl Strategy<Value = String> {
+        let key = || prop::sample::select(vec!["a", "b", "c", "d"]);
+        let time = prop_oneof![-10i64..0, 10_000i64..1_000_000, Just(9_999_999_999)];
+        let option = prop::sample::select(vec!["", " nx", " xx", " gt", " lt", " xx lt"]);
+        let word = prop::sample::select(vec!["expire", "pexpire", "expireat", "pexpireat"]);
+        prop_oneof![
+            3 => (key(), 0..100).prop_map(|(k, n)| format!("set {k} {n}")),
+            6 => (word, key(), time, option).prop_map(|(w, k, t, o)| format!("{w} {k} {t}{o}")),
+            1 => key().prop_map(|k| format!("persist {k}")),
+            1 => key().prop_map(|k| format!("unlink {k} none")),
+            2 => (key(), key()).prop_map(|(a, b)| format!("rename {a} {b}")),
+            1 => (key(), key()).prop_map(|(a, b)| format!("renamenx {a} {b}")),
+            2 => (key(), key(), 0..3).prop_map(|(a, b, n)| format!("copy {a} {b} db {n}")),
+            1 => (key(), key()).prop_map(|(a, b)| format!("copy {a} {b} replace")),
+            2 => (key(), 0..3).prop_map(|(k, n)| format!("move {k} {n}")),
+            2 => (0..3).prop_map(|n| format!("select {n}")),
+            1 => (0..3, 0..3).prop_map(|(a, b)| format!("swapdb {a} {b}")),
+            1 => Just("flushdb".to_string()),
+            1 => key().prop_map(|k| format!("get {k}")),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_replays_the_effects_has_the_same_data(
+            commands in prop::collection::vec((command(), 0..8), 1..80),
+        ) {
+            let (mut kit, recorder) = recorded();
+            let mut follower = Kit::new();
+            for (command, stale) in &commands {
+                kit.run(command);
+                // Now and then time is over for a key, here and there.
+                let db = kit.session.db;
+                if *stale == 0 && kit.contents().contains_key(&(db, b"a".to_vec())) {
+                    follower.replay(&recorder.take());
+                    kit.let_time_be_over(db, "a");
+                    kit.run("exists a");
+                }
+            }
+            follower.replay(&recorder.take());
+            prop_assert_eq!(follower.contents(), kit.contents());
+        }
+    }
+}

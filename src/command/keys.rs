@@ -294,3 +294,284 @@ fn randomkey(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::hash;
+    use crate::command::testkit::{Kit, check, recorded};
+    use crate::store::entry::{BLOB_MIN, Value};
+
+    #[test]
+    fn keys_are_counted_and_removed() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("mset a 1 b 2 c 3", "+OK"),
+                ("exists a b none a", ":3"),
+                ("touch a none c", ":2"),
+                ("type a", "+string"),
+                ("type none", "+none"),
+                ("del a none a", ":1"),
+                ("unlink b c b", ":2"),
+                ("exists a b c", ":0"),
+                ("del", "-ERR wrong number of arguments for 'del' command"),
+                (
+                    "type a b",
+                    "-ERR wrong number of arguments for 'type' command",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_key_whose_time_is_over_is_nobodys() {
+        let (mut kit, recorder) = recorded();
+        for command in ["del k", "exists k", "touch k", "renamenx k other"] {
+            kit.run("set k v");
+            kit.let_time_be_over(0, "k");
+            recorder.take();
+            let reply = kit.run(command);
+            assert!(reply == ":0\r\n" || reply == "-ERR no such key\r\n");
+            assert_eq!(recorder.take()[0].changes[0].event.name, "expired");
+        }
+        kit.run("mset k v over it");
+        kit.let_time_be_over(0, "over");
+        check(
+            &mut kit,
+            &[
+                ("renamenx k over", ":1"),
+                ("get over", "$1 v"),
+                ("ttl over", ":-1"),
+            ],
+        );
+        kit.run("set gone 1");
+        kit.let_time_be_over(0, "gone");
+        check(&mut kit, &[("copy over gone", ":1"), ("get gone", "$1 v")]);
+    }
+
+    #[test]
+    fn a_new_name_keeps_value_and_deadline() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("set a 1 pxat 9999999999999", "+OK"),
+                ("set b other", "+OK"),
+                ("rename a b", "+OK"),
+                ("get b", "$1 1"),
+                ("pexpiretime b", ":9999999999999"),
+                ("exists a", ":0"),
+                ("set a plain", "+OK"),
+                ("rename a b", "+OK"),
+                ("ttl b", ":-1"),
+                ("renamenx none b", "-ERR no such key"),
+                ("rename none none", "-ERR no such key"),
+                ("rename b b", "+OK"),
+                ("renamenx b b", ":0"),
+                ("set c 1", "+OK"),
+                ("renamenx b c", ":0"),
+                ("renamenx b d", ":1"),
+                ("get d", "$5 plain"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_copy_lives_on_its_own() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("set a 1 pxat 9999999999999", "+OK"),
+                ("copy a b", ":1"),
+                ("incr b", ":2"),
+                ("get a", "$1 1"),
+                ("pexpiretime b", ":9999999999999"),
+                ("copy a b", ":0"),
+                ("copy a b replace", ":1"),
+                ("get b", "$1 1"),
+                ("copy none b replace", ":0"),
+                (
+                    "copy a a",
+                    "-ERR source and destination objects are the same",
+                ),
+                ("copy a a db 1", ":1"),
+                ("copy a a db 1", ":0"),
+                ("copy a z db 1 replace db 2", ":1"),
+                ("copy a b db 16", "-ERR DB index is out of range"),
+                ("copy a b db -1", "-ERR DB index is out of range"),
+                (
+                    "copy a b db x",
+                    "-ERR value is not an integer or out of range",
+                ),
+                (
+                    "copy a b db 3000000000",
+                    "-ERR value is out of range, value must between -2147483648 and 2147483647",
+                ),
+                ("copy a b db", "-ERR syntax error"),
+                ("copy a b over", "-ERR syntax error"),
+                ("select 2", "+OK"),
+                ("get z", "$1 1"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_copy_of_a_large_string_is_shared_until_one_changes() {
+        let mut kit = Kit::new();
+        let large = vec![b'x'; BLOB_MIN];
+        kit.call(&[b"set", b"a", &large]);
+        kit.run("copy a b");
+        let address = |key: &[u8]| {
+            let digest = hash::digest(key);
+            let keyspace = &kit.engine.keyspace;
+            let shard = keyspace.lock(keyspace.shard_of(digest));
+            let table = shard.table(0).expect("there is a key");
+            let place = table.find(digest, key).expect("it is there");
+            match table.entry(place).value() {
+                Value::Blob(blob) => blob.as_ptr().addr(),
+                _ => panic!("not large"),
+            }
+        };
+        assert_eq!(address(b"a"), address(b"b"));
+        let before = address(b"a");
+        kit.run("append b y");
+        assert_eq!(kit.run("strlen a"), format!(":{BLOB_MIN}\r\n"));
+        assert_eq!(kit.run("strlen b"), format!(":{}\r\n", BLOB_MIN + 1));
+        kit.run("rename a c");
+        let digest = hash::digest(b"c");
+        let keyspace = &kit.engine.keyspace;
+        let shard = keyspace.lock(keyspace.shard_of(digest));
+        let table = shard.table(0).expect("there is a key");
+        let place = table.find(digest, b"c").expect("it is there");
+        let Value::Blob(blob) = table.entry(place).value() else {
+            panic!("not large");
+        };
+        assert_eq!(blob.as_ptr().addr(), before, "renamed without a copy");
+    }
+
+    #[test]
+    fn a_key_moves_to_another_database_unless_it_is_there() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("set a 1 pxat 9999999999999", "+OK"),
+                (
+                    "move a 0",
+                    "-ERR source and destination objects are the same",
+                ),
+                ("move a 99", "-ERR DB index is out of range"),
+                ("move a x", "-ERR value is not an integer or out of range"),
+                ("move none 1", ":0"),
+                ("move a 1", ":1"),
+                ("exists a", ":0"),
+                ("set a again", "+OK"),
+                ("move a 1", ":0"),
+                ("get a", "$5 again"),
+                ("select 1", "+OK"),
+                ("get a", "$1 1"),
+                ("pexpiretime a", ":9999999999999"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_random_key_is_one_that_lives() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("randomkey"), "$-1\r\n");
+        for n in 0..200 {
+            kit.run(&format!("set stale{n} v"));
+            kit.let_time_be_over(0, &format!("stale{n}"));
+        }
+        kit.run("set alive v");
+        assert_eq!(kit.run("randomkey"), "$5\r\nalive\r\n");
+        kit.run("del alive");
+        assert_eq!(kit.run("randomkey"), "$-1\r\n");
+    }
+
+    #[test]
+    fn events_come_in_the_order_of_valkey() {
+        let (mut kit, recorder) = recorded();
+        kit.run("mset a 1 b 2");
+        for (command, events) in [
+            ("rename a b", vec!["new", "rename_from", "rename_to"]),
+            ("copy b c", vec!["new", "copy_to"]),
+            ("move c 1", vec!["new", "move_from", "move_to"]),
+            ("exists none", vec!["keymiss"]),
+            ("type none", vec!["keymiss"]),
+            ("rename none x", vec![]),
+            ("del b none", vec!["del"]),
+        ] {
+            recorder.take();
+            kit.run(command);
+            assert_eq!(recorder.events(), events, "{command}");
+        }
+        kit.run("set d 1");
+        recorder.take();
+        kit.run("move d 3");
+        let effect = recorder.take().remove(0);
+        assert_eq!((effect.changes[1].db, effect.changes[2].db), (0, 3));
+    }
+
+    #[test]
+    fn what_only_reads_or_finds_nothing_is_not_propagated() {
+        let (mut kit, recorder) = recorded();
+        kit.run("set a 1");
+        recorder.take();
+        for command in [
+            "del none",
+            "touch a",
+            "rename a a",
+            "copy none b",
+            "move none 1",
+        ] {
+            kit.run(command);
+        }
+        assert_eq!(recorder.commands(), [""; 0]);
+    }
+
+    #[test]
+    fn a_change_of_name_is_one_change() {
+        let mut kit = Kit::new();
+        kit.run("set a 1");
+        let changes = |kit: &Kit| -> u64 {
+            let keyspace = &kit.engine.keyspace;
+            (0..keyspace.len())
+                .map(|i| keyspace.lock(i).stats.changes)
+                .sum()
+        };
+        let before = changes(&kit);
+        kit.run("rename a b");
+        kit.run("copy b c");
+        kit.run("move c 1");
+        assert_eq!(changes(&kit), before + 3);
+    }
+
+    #[test]
+    fn a_watched_key_is_broken_by_whatever_takes_or_brings_it() {
+        for (command, broken) in [
+            ("rename k x", true),
+            ("rename other k", true),
+            ("rename other x", false),
+            ("copy other k replace", true),
+            ("copy k x", false),
+            ("move k 1", true),
+            ("unlink k", true),
+            ("touch k", false),
+            ("pexpire k 0", true),
+            ("persist k", false),
+            ("expire k 100", true),
+        ] {
+            let mut kit = Kit::new();
+            kit.run("mset k 1 other 2");
+            kit.run("watch k");
+            kit.another().run(command);
+            kit.run("multi");
+            kit.run("ping");
+            let expected = if broken { "*-1\r\n" } else { "*1\r\n+PONG\r\n" };
+            assert_eq!(kit.run("exec"), expected, "{command}");
+        }
+    }
+}

@@ -149,3 +149,86 @@ fn refcount(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testkit::{Kit, check, recorded};
+
+    #[test]
+    fn a_value_is_told_as_valkey_would_keep_it() {
+        let mut kit = Kit::new();
+        kit.run("set n 12");
+        kit.run("set s short");
+        kit.call(&[b"set", b"l", &[b'x'; 200]]);
+        check(
+            &mut kit,
+            &[
+                ("object encoding n", "$3 int"),
+                ("object ENCODING s", "$6 embstr"),
+                ("object encoding l", "$3 raw"),
+                ("object encoding none", "$-1"),
+                ("object refcount s", ":1"),
+                ("object refcount none", "$-1"),
+                ("object idletime s", ":0"),
+                ("object idletime none", "$-1"),
+                ("object freq none", "$-1"),
+                (
+                    "object freq s",
+                    "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn under_a_policy_that_counts_uses_there_is_no_idle_time() {
+        let mut kit = Kit::with(&["--maxmemory-policy", "allkeys-lfu"]);
+        kit.run("set s v");
+        assert!(kit.run("object freq s").starts_with(':'));
+        check(
+            &mut kit,
+            &[
+                ("object idletime none", "$-1"),
+                (
+                    "object idletime s",
+                    "-ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_there_is_not_is_refused_and_help_says_what_there_is() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                (
+                    "object",
+                    "-ERR wrong number of arguments for 'object' command",
+                ),
+                (
+                    "object freq",
+                    "-ERR wrong number of arguments for 'object|freq' command",
+                ),
+                (
+                    "object foo k",
+                    "-ERR unknown subcommand 'foo'. Try OBJECT HELP.",
+                ),
+            ],
+        );
+        let help = kit.run("object help");
+        assert!(help.starts_with("*15\r\n+OBJECT <subcommand> [<arg>"));
+        assert!(help.ends_with("+    Print this help.\r\n"));
+    }
+
+    #[test]
+    fn asking_about_a_key_is_counted_but_announces_no_miss() {
+        let (mut kit, recorder) = recorded();
+        kit.run("object encoding none");
+        assert_eq!(recorder.take(), []);
+        let keyspace = &kit.engine.keyspace;
+        let misses = (0..keyspace.len()).map(|i| keyspace.lock(i).stats.misses);
+        assert_eq!(misses.sum::<u64>(), 1);
+    }
+}

@@ -258,3 +258,243 @@ fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut N
     }
     0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::{Pattern, parse_cursor};
+    use crate::command::testkit::{Kit, check};
+
+    /// The strings of a reply that holds no others.
+    fn bulks(reply: &str) -> Vec<String> {
+        let mut lines = reply.split("\r\n");
+        let mut all = Vec::new();
+        while let Some(line) = lines.next() {
+            if line.starts_with('$') {
+                all.extend(lines.next().map(String::from));
+            }
+        }
+        all
+    }
+
+    /// One call: the next cursor, and the keys.
+    fn step(kit: &mut Kit, cursor: &str, options: &str) -> (String, Vec<String>) {
+        let mut all = bulks(&kit.run(&format!("scan {cursor} {options}")));
+        let next = all.remove(0);
+        (next, all)
+    }
+
+    fn scan_all(kit: &mut Kit, options: &str) -> Vec<String> {
+        let (mut cursor, mut all) = ("0".to_string(), Vec::new());
+        for _ in 0..10_000 {
+            let (next, keys) = step(kit, &cursor, options);
+            all.extend(keys);
+            if next == "0" {
+                all.sort();
+                return all;
+            }
+            cursor = next;
+        }
+        panic!("a scan that does not end");
+    }
+
+    fn filled(keys: usize) -> Kit {
+        let mut kit = Kit::new();
+        for n in 0..keys {
+            kit.run(&format!("set key:{n} {n}"));
+        }
+        kit
+    }
+
+    fn keys(kit: &mut Kit, pattern: &str) -> Vec<String> {
+        let mut all = bulks(&kit.run(&format!("keys {pattern}")));
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn keys_lists_what_matches() {
+        let mut kit = filled(30);
+        kit.call(&[b"set", b"", b"empty"]);
+        assert_eq!(keys(&mut kit, "*").len(), 31);
+        assert_eq!(keys(&mut kit, "key:1?").len(), 10);
+        assert_eq!(keys(&mut kit, "key:2"), ["key:2"]);
+        assert_eq!(keys(&mut kit, r"key:\2"), ["key:2"]);
+        assert_eq!(keys(&mut kit, "key"), [""; 0]);
+        assert_eq!(kit.run("keys nothing"), "*0\r\n");
+        assert_eq!(kit.call(&[b"keys", b""]), b"*1\r\n$0\r\n\r\n");
+        kit.let_time_be_over(0, "key:2");
+        kit.let_time_be_over(0, "key:3");
+        assert_eq!(keys(&mut kit, "key:2"), [""; 0]);
+        assert_eq!(keys(&mut kit, "key:[23]"), [""; 0]);
+        kit.run("select 1");
+        assert_eq!(keys(&mut kit, "*"), [""; 0]);
+    }
+
+    #[test]
+    fn a_scan_meets_every_key_once_while_nothing_changes() {
+        let mut kit = filled(500);
+        let everything = keys(&mut kit, "*");
+        for options in [
+            "",
+            "count 1",
+            "count 7",
+            "count 1000000",
+            "match *",
+            "TYPE string",
+        ] {
+            assert_eq!(scan_all(&mut kit, options), everything, "{options}");
+        }
+        assert_eq!(scan_all(&mut kit, "match key:1? count 3").len(), 10);
+        assert_eq!(scan_all(&mut kit, "match key:77"), ["key:77"]);
+        assert_eq!(scan_all(&mut kit, "type list count 100"), [""; 0]);
+        kit.let_time_be_over(0, "key:77");
+        assert_eq!(scan_all(&mut kit, "").len(), 499);
+    }
+
+    #[test]
+    fn a_call_looks_at_about_as_many_keys_as_it_was_asked_to() {
+        let mut kit = filled(500);
+        for count in [1, 10, 50] {
+            let (next, found) = step(&mut kit, "0", &format!("count {count}"));
+            assert_ne!(next, "0");
+            // The last line looked at may hold more: its own, and those who spilled.
+            assert!(
+                (count..count + 20).contains(&found.len()),
+                "{count}: {}",
+                found.len()
+            );
+        }
+        let (next, found) = step(&mut kit, "0", "count 9223372036854775807");
+        assert_eq!((next.as_str(), found.len()), ("0", 500));
+    }
+
+    #[test]
+    fn an_empty_database_is_scanned_in_one_call() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("scan 0"), "*2\r\n$1\r\n0\r\n*0\r\n");
+        kit.run("set k v");
+        kit.run("del k");
+        assert_eq!(kit.run("scan 0"), "*2\r\n$1\r\n0\r\n*0\r\n");
+    }
+
+    #[test]
+    fn scans_errors_are_those_of_valkey() {
+        let mut kit = Kit::new();
+        check(
+            &mut kit,
+            &[
+                ("scan", "-ERR wrong number of arguments for 'scan' command"),
+                ("scan x", "-ERR invalid cursor"),
+                ("scan -1", "-ERR invalid cursor"),
+                ("scan 18446744073709551616", "-ERR invalid cursor"),
+                ("scan x count 0", "-ERR invalid cursor"),
+                ("scan 0 count 0", "-ERR syntax error"),
+                ("scan 0 count -5", "-ERR syntax error"),
+                (
+                    "scan 0 count x",
+                    "-ERR value is not an integer or out of range",
+                ),
+                ("scan 0 count", "-ERR syntax error"),
+                ("scan 0 foo bar", "-ERR syntax error"),
+                ("scan 0 type Foo", "-ERR unknown type name 'Foo'"),
+                ("scan 0 type ZSET", "*2 $1 0 *0"),
+                (
+                    "scan 0 novalues",
+                    "-ERR NOVALUES option can only be used in HSCAN",
+                ),
+                (
+                    "scan 0 noscores",
+                    "-ERR NOSCORES option can only be used in ZSCAN",
+                ),
+                ("scan 18446744073709551615", "*2 $1 0 *0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_c_reads_it() {
+        for (text, cursor) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("000", Some(0)),
+            (" +12", Some(12)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("00018446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("", None),
+            ("+", None),
+            ("1x", None),
+            ("1 ", None),
+        ] {
+            assert_eq!(parse_cursor(text.as_bytes()), cursor, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_without_wildcards_is_a_name() {
+        let is_name = |p: &'static [u8]| matches!(Pattern::new(p), Pattern::Name(_));
+        assert!(is_name(b"key:1") && is_name(b""));
+        assert!(!is_name(b"*") && !is_name(b"a?") && !is_name(b"[ab]") && !is_name(b"a\\b"));
+    }
+
+    #[test]
+    fn a_scan_within_a_transaction_is_the_same() {
+        let mut kit = filled(20);
+        kit.run("multi");
+        kit.run("scan 0 count 100");
+        let mut found = bulks(&kit.run("exec"));
+        assert_eq!(found.remove(0), "0");
+        assert_eq!(found.len(), 20);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Between any two calls keys come and go, so that tables grow, split
+        /// and merge; those that stay are met.
+        #[test]
+        fn who_stays_is_met_whatever_else_comes_and_goes(
+            stay in prop::collection::btree_set(0u32..3_000, 0..150),
+            counts in prop::collection::vec(1u32..60, 1..5),
+            changes in prop::collection::vec((any::<bool>(), 0u32..3_000, 0u32..900), 1..30),
+        ) {
+            let mut kit = Kit::new();
+            let name = |n: u32| format!("key:{n}");
+            for n in &stay {
+                kit.run(&format!("set {} 1", name(*n)));
+            }
+            let mut met = BTreeSet::new();
+            let mut cursor = "0".to_string();
+            let mut ended = false;
+            for call in 0..5_000usize {
+                let count = counts[call % counts.len()];
+                let (next, found) = step(&mut kit, &cursor, &format!("count {count}"));
+                met.extend(found);
+                if next == "0" {
+                    ended = true;
+                    break;
+                }
+                cursor = next;
+                // First a storm, then quiet, so that the walk gets on.
+                let Some((grow, from, many)) = changes.get(call) else {
+                    continue;
+                };
+                for n in (*from..from + many).filter(|n| !stay.contains(n)) {
+                    match grow {
+                        true => kit.run(&format!("set {} 1", name(n))),
+                        false => kit.run(&format!("del {}", name(n))),
+                    };
+                }
+            }
+            prop_assert!(ended, "a scan that does not end");
+            for n in &stay {
+                prop_assert!(met.contains(&name(*n)), "{} was missed", name(*n));
+            }
+        }
+    }
+}

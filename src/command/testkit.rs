@@ -1,10 +1,15 @@
 //! Runs commands against an engine without a socket, for the families' tests.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use crate::base::{clock, hash};
 use crate::config::{Invocation, Settings};
 use crate::exec::dispatch::{Batch, run_batch};
+use crate::exec::effect::{Consumer, Effect};
 use crate::exec::engine::Engine;
 use crate::exec::session::{Arrival, Session};
 use crate::protocol::output::Output;
@@ -72,6 +77,99 @@ impl Kit {
         let mut slices = vec![std::io::IoSlice::new(&[]); 1 << 12];
         let n = out.slices(&mut slices);
         slices[..n].iter().flat_map(|s| s.to_vec()).collect()
+    }
+}
+
+/// Everything that an engine holds: by database and key, value and deadline.
+pub type Contents = BTreeMap<(u32, Vec<u8>), (Vec<u8>, Option<u64>)>;
+
+impl Kit {
+    /// All data.
+    pub fn contents(&self) -> Contents {
+        let mut all = Contents::new();
+        for i in 0..self.engine.keyspace.len() {
+            for (db, table) in self.engine.keyspace.lock(i).tables() {
+                let mut cursor = Some(0);
+                while let Some(from) = cursor {
+                    cursor = table.scan(from, |entry| {
+                        let row = (entry.value().to_vec(), entry.deadline());
+                        all.insert((db, entry.key().to_vec()), row);
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// Runs the commands of effects, as a follower would.
+    pub fn replay(&mut self, effects: &[Effect]) {
+        for (db, words) in effects.iter().flat_map(|e| &e.commands) {
+            self.session.db = *db;
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let reply = self.call(&words);
+            assert_ne!(reply[0], b'-', "{}", String::from_utf8_lossy(&reply));
+        }
+    }
+
+    /// Lets a key's time be over without waiting for it; nobody has noticed yet.
+    pub fn let_time_be_over(&mut self, db: u32, key: &str) {
+        let digest = hash::digest(key.as_bytes());
+        let keyspace = &self.engine.keyspace;
+        let mut shard = keyspace.lock(keyspace.shard_of(digest));
+        let table = shard.table_mut(db).expect("the key is there");
+        let place = table.find(digest, key.as_bytes());
+        table.set_deadline(place.expect("the key is there"), Some(1), clock::unix_ms());
+    }
+}
+
+/// Runs lines and compares the replies, whose line breaks are written as spaces.
+pub fn check(kit: &mut Kit, lines: &[(&str, &str)]) {
+    for (line, expected) in lines {
+        let reply = kit.run(line).replace("\r\n", " ");
+        assert_eq!(reply.trim_end(), *expected, "{line}");
+    }
+}
+
+/// Keeps the effects that it hears of.
+#[derive(Default)]
+pub struct Recorder(Mutex<Vec<Effect>>);
+
+impl Consumer for Recorder {
+    fn observe(&self, effect: &Effect) {
+        self.0.lock().push(effect.clone());
+    }
+}
+
+/// A kit, and what it does.
+pub fn recorded() -> (Kit, Arc<Recorder>) {
+    let kit = Kit::new();
+    let recorder = Arc::new(Recorder::default());
+    kit.engine.effects.attach(recorder.clone());
+    (kit, recorder)
+}
+
+impl Recorder {
+    /// The effects since this was last asked for.
+    pub fn take(&self) -> Vec<Effect> {
+        std::mem::take(&mut self.0.lock())
+    }
+
+    /// What would be propagated, as lines.
+    pub fn commands(&self) -> Vec<String> {
+        let line = |words: &Vec<Vec<u8>>| {
+            let words = words.iter().map(|w| String::from_utf8_lossy(w));
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let effects = self.take();
+        let commands = effects.iter().flat_map(|e| &e.commands);
+        commands.map(|(_, words)| line(words)).collect()
+    }
+
+    /// The events of all keys.
+    pub fn events(&self) -> Vec<&'static str> {
+        let effects = self.take();
+        let changes = effects.iter().flat_map(|e| &e.changes);
+        changes.map(|c| c.event.name).collect()
     }
 }
 

@@ -1,54 +1,9 @@
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::encoding_name;
 use crate::base::hash;
-use crate::command::testkit::Kit;
-use crate::exec::effect::{Consumer, Effect};
+use crate::command::testkit::{Kit, check, recorded};
 use crate::store::entry::{BLOB_MIN, Entry, Value};
-
-/// Keeps what it hears.
-#[derive(Default)]
-struct Recorder(Mutex<Vec<Effect>>);
-
-impl Consumer for Recorder {
-    fn observe(&self, effect: &Effect) {
-        self.0.lock().push(effect.clone());
-    }
-}
-
-fn recorded() -> (Kit, Arc<Recorder>) {
-    let kit = Kit::new();
-    let recorder = Arc::new(Recorder::default());
-    kit.engine.effects.attach(recorder.clone());
-    (kit, recorder)
-}
-
-impl Recorder {
-    fn take(&self) -> Vec<Effect> {
-        std::mem::take(&mut self.0.lock())
-    }
-
-    /// What would be propagated, as lines.
-    fn commands(&self) -> Vec<String> {
-        let line = |words: &Vec<Vec<u8>>| {
-            let words = words.iter().map(|w| String::from_utf8_lossy(w));
-            words.collect::<Vec<_>>().join(" ")
-        };
-        let effects = self.take();
-        let commands = effects.iter().flat_map(|e| &e.commands);
-        commands.map(|(_, words)| line(words)).collect()
-    }
-
-    /// The events of all keys.
-    fn events(&self) -> Vec<&'static str> {
-        let effects = self.take();
-        let changes = effects.iter().flat_map(|e| &e.changes);
-        changes.map(|c| c.event.name).collect()
-    }
-}
 
 /// Looks at an entry of database 0.
 fn with_entry<R>(kit: &Kit, key: &str, look: impl FnOnce(Entry<'_>) -> R) -> Option<R> {
@@ -70,14 +25,6 @@ fn deadline(kit: &Kit, key: &str) -> Option<u64> {
 
 fn bulk(text: &str) -> String {
     format!("${}\r\n{text}\r\n", text.len())
-}
-
-/// Runs lines and compares the replies, whose line breaks are written as spaces.
-fn check(kit: &mut Kit, lines: &[(&str, &str)]) {
-    for (line, expected) in lines {
-        let reply = kit.run(line).replace("\r\n", " ");
-        assert_eq!(reply.trim_end(), *expected, "{line}");
-    }
 }
 
 const SYNTAX: &str = "-ERR syntax error";
