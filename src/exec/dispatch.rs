@@ -349,7 +349,7 @@ fn run_one(
             engine.count_error(worker, error.code());
             let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
             let error = match session.multi.as_mut() {
-                Some(_) if is_exec => {
+                _ if is_exec => {
                     super::multi::discard(engine, session);
                     let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
                     let said = error.as_bytes();

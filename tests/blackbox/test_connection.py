@@ -376,38 +376,10 @@ def test_client_no_evict_and_no_touch(client):
     client.says("CLIENT NO-TOUCH x", SYNTAX)
 
 
-def test_client_pause_holds_writes_until_unpause(client, other):
-    client.says("CLIENT PAUSE 60000 WRITE", OK)
-    other.says("GET a", NIL)
-    other.send_command("SET", "a", "1")
-    with_pause = client.call("GET", "a")
-    client.says("CLIENT UNPAUSE", OK)
-    assert other.read_raw() == b"+OK\r\n"
-    assert with_pause is None
-    client.says("GET a", "1")
-
-
-def test_client_pause_all_holds_even_reads(client, other):
-    client.says("CLIENT PAUSE 200 ALL", OK)
-    other.send_command("GET", "a")
-    assert other.read_raw() == b"$-1\r\n"
-    client.says("CLIENT UNPAUSE", OK)
-    client.says("CLIENT PAUSE x", Err("ERR timeout is not an integer or out of range"))
-    client.says("CLIENT PAUSE -1", Err("ERR timeout is negative"))
-    client.says("CLIENT PAUSE 1 foo", Err("ERR CLIENT PAUSE mode must be WRITE or ALL"))
-
-
-def test_client_unblock_of_nobody(client):
-    client.says("CLIENT UNBLOCK 999999", 0)
-    client.says("CLIENT UNBLOCK x", NOT_INT)
-    client.says("CLIENT UNBLOCK 1 foo", Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"))
-
-
 def test_client_without_a_subcommand_and_its_help(client):
     client.says("CLIENT", arity("client"))
     client.says("CLIENT GETNAME x", arity("client|getname"))
     assert client.call("CLIENT", "HELP")[0] == "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    client.says("CLIENT GETREDIR", -1)
 
 
 def test_a_closed_connection_leaves_the_list(server, client):

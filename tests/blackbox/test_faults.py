@@ -213,7 +213,7 @@ def test_maxmemory_noeviction_answers_oom_and_reads_go_on(start_server):
     s = start_server()
     with s.raw() as c:
         c.says("SET kept v", OK)
-        c.says("CONFIG SET maxmemory 1", OK)
+        c.says("CONFIG SET maxmemory-policy noeviction maxmemory 1", OK)
         oom = Err("OOM command not allowed when used memory > 'maxmemory'.")
         for line in ("SET a 1", "APPEND a 1", "INCR a", "MSET a 1 b 2", "SETRANGE a 0 x", "GETSET a 1", "COPY kept z", "SETEX a 10 x"):
             c.says(line, oom)
