@@ -48,6 +48,8 @@ enum Line<'a> {
     Whole(&'a [u8], usize),
     Incomplete,
     TooLong,
+    /// A carriage return without its line feed.
+    Broken,
 }
 
 #[inline]
@@ -60,10 +62,13 @@ fn line(buffer: &[u8], from: usize) -> Line<'_> {
         None => rest.iter().position(|&b| b == b'\r'),
     };
     match cr {
-        // The byte behind a carriage return is taken for the line feed.
-        Some(at) if at + 1 < rest.len() => Line::Whole(&rest[..at], from + at + 2),
+        Some(at) if at + 1 < rest.len() => match rest[at + 1] {
+            b'\n' => Line::Whole(&rest[..at], from + at + 2),
+            _ => Line::Broken,
+        },
         Some(_) => Line::Incomplete,
-        None if rest.len() > LINE_MAX => Line::TooLong,
+        // The character in front of the count is part of its line.
+        None if rest.len() >= LINE_MAX => Line::TooLong,
         None => Line::Incomplete,
     }
 }
@@ -99,11 +104,24 @@ fn bulk_bytes(digits: &[u8], limits: Limits) -> Result<usize, Error> {
     }
 }
 
-fn not_a_bulk(found: u8) -> Error {
-    let mut text = b"ERR Protocol error: expected '$', got '".to_vec();
-    text.push(found);
-    text.push(b'\'');
-    Error::new(text)
+fn bad_line_end() -> Error {
+    protocol("invalid CRLF in request")
+}
+
+/// Where a bulk's line should begin something else stands. It is refused as soon
+/// as its line is there: `None` until then.
+#[cold]
+fn not_a_bulk(buffer: &[u8], at: usize) -> Option<Error> {
+    match line(buffer, at) {
+        Line::Incomplete => None,
+        Line::TooLong => Some(protocol("too big bulk count string")),
+        Line::Whole(..) | Line::Broken => {
+            let mut text = b"ERR Protocol error: expected '$', got '".to_vec();
+            text.push(buffer[at]);
+            text.push(b'\'');
+            Some(Error::new(text))
+        }
+    }
 }
 
 /// Reads one command at the beginning of `buffer`, which is not empty, and
@@ -122,6 +140,7 @@ pub fn command<'a>(
         Line::Whole(digits, next) => (digits, next),
         Line::Incomplete => return Ok(Parsed::Incomplete),
         Line::TooLong => return Err(protocol("too big mbulk count string")),
+        Line::Broken => return Err(bad_line_end()),
     };
     let count = args_count(digits, limits)?;
     let first = argv.len();
@@ -143,27 +162,33 @@ pub fn command<'a>(
             return Ok(incomplete(argv, at, 0));
         }
         if buffer[at] != b'$' {
-            return Err(not_a_bulk(buffer[at]));
+            return not_a_bulk(buffer, at).map_or_else(|| Ok(incomplete(argv, at, 0)), Err);
         }
         let (digits, start) = match line(buffer, at + 1) {
             Line::Whole(digits, next) => (digits, next),
             Line::Incomplete => return Ok(incomplete(argv, at, 0)),
             Line::TooLong => return Err(protocol("too big bulk count string")),
+            Line::Broken => return Err(bad_line_end()),
         };
         let bytes = bulk_bytes(digits, limits)?;
         if buffer.len() - start < bytes + 2 {
             return Ok(incomplete(argv, at, bytes));
         }
-        argv.push(&buffer[start..start + bytes]);
         at = start + bytes + 2;
+        if buffer[at - 2..at] != *b"\r\n" {
+            return Err(bad_line_end());
+        }
+        argv.push(&buffer[start..at - 2]);
     }
     Ok(Parsed::Command(at))
 }
 
 /// Reads one inline command, as [`command`] does; its words are copied, since
-/// quotes and escapes may change them.
+/// quotes and escapes may change them. A line with a zero byte never ends, as
+/// for Valkey's C strings.
 pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
-    let Some(end) = buffer.iter().position(|&b| b == b'\n') else {
+    let end = buffer.iter().position(|&b| b == b'\n' || b == 0);
+    let Some(end) = end.filter(|&at| buffer[at] == b'\n') else {
         return match buffer.len() > LINE_MAX {
             true => Err(protocol("too big inline request")),
             false => Ok(None),
@@ -177,68 +202,55 @@ pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
     }
 }
 
-/// Splits a line into words; double quotes know escapes, single ones only `\'`.
-/// `None` where quotes do not end, or end in the middle of a word.
+/// Splits a line into words, parts of which may be quoted; double quotes know
+/// escapes, single ones only `\'`. A quote that ends the line closes, even behind
+/// a backslash, which stands for itself then. `None` where quotes do not end.
 pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
         while let [b, tail @ ..] = rest
-            && is_space(*b)
+            && (is_blank(*b) || matches!(b, 0x0b | 0x0c))
         {
             rest = tail;
         }
-        if rest.is_empty() {
+        // A zero byte ends the line for Valkey's C strings.
+        if matches!(rest, [] | [0, ..]) {
             return Some(words);
         }
         let mut word = Vec::new();
-        loop {
-            match rest {
-                [b'"', tail @ ..] => {
-                    rest = double_quoted(tail, &mut word)?;
-                    break;
-                }
-                [b'\'', tail @ ..] => {
-                    rest = single_quoted(tail, &mut word)?;
-                    break;
-                }
-                // A zero byte ends the line for Redis's C strings.
-                [] | [0, ..] => break,
-                [b, ..] if is_space(*b) => break,
-                [b, tail @ ..] => {
+        while let [b, tail @ ..] = rest
+            && !is_blank(*b)
+            && *b != 0
+        {
+            rest = match b {
+                b'"' => double_quoted(tail, &mut word)?,
+                b'\'' => single_quoted(tail, &mut word)?,
+                _ => {
                     word.push(*b);
-                    rest = tail;
+                    tail
                 }
-            }
+            };
         }
         words.push(word);
-        if rest.first() == Some(&0) {
-            return Some(words);
-        }
     }
 }
 
-fn is_space(b: u8) -> bool {
-    matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
-}
-
-/// What stands behind a closing quote must be a space or the end.
-fn after_quote(rest: &[u8]) -> Option<&[u8]> {
-    rest.first()
-        .is_none_or(|&b| is_space(b) || b == 0)
-        .then_some(rest)
+/// What ends a word; vertical tabs and form feeds only separate words.
+fn is_blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         rest = match rest {
-            [b'"', tail @ ..] => return after_quote(tail),
+            [b'"', tail @ ..] => return Some(tail),
             [b'\\', b'x', a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
                 let digit = |d: &u8| (*d as char).to_digit(16).map_or(0, |d| d as u8);
                 word.push(digit(a) * 16 + digit(b));
                 tail
             }
-            [b'\\', escaped, tail @ ..] => {
+            [b'\\', escaped, tail @ ..] if !tail.is_empty() => {
                 word.push(match escaped {
                     b'n' => b'\n',
                     b'r' => b'\r',
@@ -249,11 +261,11 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
                 });
                 tail
             }
+            [] | [0, ..] => return None,
             [b, tail @ ..] => {
                 word.push(*b);
                 tail
             }
-            [] => return None,
         }
     }
 }
@@ -261,16 +273,16 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
 fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         rest = match rest {
-            [b'\'', tail @ ..] => return after_quote(tail),
-            [b'\\', b'\'', tail @ ..] => {
+            [b'\'', tail @ ..] => return Some(tail),
+            [b'\\', b'\'', tail @ ..] if !tail.is_empty() => {
                 word.push(b'\'');
                 tail
             }
+            [] | [0, ..] => return None,
             [b, tail @ ..] => {
                 word.push(*b);
                 tail
             }
-            [] => return None,
         }
     }
 }
@@ -299,6 +311,9 @@ impl Partial {
                 if taken < wanted {
                     return Ok(at);
                 }
+                if !bytes.ends_with(b"\r\n") {
+                    return Err(bad_line_end());
+                }
                 bytes.truncate(*len);
                 self.args.push(std::mem::take(bytes));
                 self.bulk = None;
@@ -309,7 +324,7 @@ impl Partial {
                 return Ok(at);
             }
             if buffer[at] != b'$' {
-                return Err(not_a_bulk(buffer[at]));
+                return not_a_bulk(buffer, at).map_or(Ok(at), Err);
             }
             match line(buffer, at + 1) {
                 Line::Whole(digits, next) => {
@@ -322,6 +337,7 @@ impl Partial {
                 }
                 Line::Incomplete => return Ok(at),
                 Line::TooLong => return Err(protocol("too big bulk count string")),
+                Line::Broken => return Err(bad_line_end()),
             }
         }
         Ok(at)
