@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::base::{clock, log, units};
-use crate::config::{Settings, param};
-use crate::exec::engine::Engine;
+use crate::config::{ClientClass, Settings, param};
+use crate::exec::engine::{Engine, add};
 use crate::exec::sweep;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
@@ -152,7 +152,10 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
         )));
         notice!("Ready to accept connections {kind}");
     }
-    wait_for_the_end(&engine).await;
+    if let Err(Impatient) = wait_for_the_end(&engine).await {
+        warning!("You insist... exiting now.");
+        return 1;
+    }
     notice!("User requested shutdown...");
     for acceptor in acceptors {
         acceptor.abort();
@@ -170,23 +173,35 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     0
 }
 
-/// A signal, or SHUTDOWN.
-async fn wait_for_the_end(engine: &Engine) {
+/// Who interrupts twice does not want to wait.
+struct Impatient;
+
+/// A signal, or SHUTDOWN. A signal takes effect with the next tick of the clock.
+async fn wait_for_the_end(engine: &Engine) -> Result<(), Impatient> {
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
         engine.shutdown.requested().await;
-        return;
+        return Ok(());
     };
     // The terminal that started us may go.
     let _hangup = signal(SignalKind::hangup());
-    tokio::select! {
-        _ = term.recv() => notice!("Received SIGTERM scheduling shutdown..."),
-        _ = int.recv() => notice!("Received SIGINT scheduling shutdown..."),
-        () = engine.shutdown.requested() => {}
+    loop {
+        tokio::select! {
+            _ = term.recv() => {
+                notice!("Received SIGTERM scheduling shutdown...");
+                engine.shutdown.schedule();
+            }
+            _ = int.recv() => {
+                if !engine.shutdown.schedule() {
+                    return Err(Impatient);
+                }
+                notice!("Received SIGINT scheduling shutdown...");
+            }
+            () = engine.shutdown.requested() => return Ok(()),
+        }
     }
-    engine.shutdown.request();
 }
 
 fn open_listeners(settings: &Settings) -> Result<Vec<Listener>, String> {
@@ -265,7 +280,7 @@ fn banner(settings: &Settings, from_file: Option<&Path>, workers: usize) {
 /// What a worker does beside its connections: looks after its shards.
 async fn cron(engine: Arc<Engine>, worker: usize) {
     let workers = engine.workers.len();
-    let mut second = Instant::now();
+    let (mut tenth, mut second) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         if worker == 0 {
@@ -274,7 +289,11 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         if engine.cron_paused.load(Ordering::Relaxed) {
             continue;
         }
-        let mut slice_began = Instant::now();
+        if worker == 0 {
+            engine.shutdown.keep_schedule();
+        }
+        let began = Instant::now();
+        let mut slice_began = began;
         for shard in (worker..engine.keyspace.len()).step_by(workers) {
             while sweep::slice(&engine, shard) {
                 if slice_began.elapsed() > SWEEP_SLICE {
@@ -283,9 +302,52 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
                 }
             }
         }
+        if worker == 0 && tenth.elapsed() > Duration::from_millis(100) {
+            tenth = Instant::now();
+            trim_buffers(&engine);
+        }
         if worker == 0 && second.elapsed() > Duration::from_secs(1) {
             second = Instant::now();
             every_second(&engine);
+        }
+        add(
+            &engine.workers[worker].cron_ns,
+            began.elapsed().as_nanos() as u64,
+        );
+    }
+}
+
+/// Asks connections for memory that they hold and may not need.
+fn trim_buffers(engine: &Engine) {
+    if engine.total(|w| &w.buffers) == 0 {
+        return;
+    }
+    for client in engine.clients.all() {
+        if client.is_wasteful() {
+            client.trim();
+        }
+    }
+}
+
+/// Drops clients that have owed more than the soft limit for too long, though
+/// nothing more is added.
+fn drop_debtors(engine: &Engine) {
+    let limit = engine.settings.output_limits().of(ClientClass::Normal);
+    if limit.soft_bytes == 0 {
+        return;
+    }
+    let now_ms = clock::unix_ms();
+    for client in engine.clients.all() {
+        let bytes = client.output_bytes.load(Ordering::Relaxed);
+        if bytes > 0 && limit.is_broken(bytes, &client.over_soft_since_ms, now_ms) {
+            let drops = &engine.counters.output_limit_drops;
+            drops.fetch_add(1, Ordering::Relaxed);
+            warning!(
+                "Client id={} addr={} closed for overcoming of output buffer limits.",
+                client.id,
+                client.addr
+            );
+            client.kill();
         }
     }
 }
@@ -295,6 +357,7 @@ fn every_second(engine: &Engine) {
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
+    drop_debtors(engine);
     close_idle(engine);
 }
 

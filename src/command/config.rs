@@ -145,6 +145,7 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
     }
     // Cheap, and right whatever of it changed.
     room::configure(engine.keyspace.evictor(), settings);
+    engine.effects.configure(settings);
     if is_changed(param::LOGLEVEL.name()) {
         log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     }

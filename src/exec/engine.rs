@@ -1,10 +1,11 @@
 //! The server, as a command sees it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 
 use super::effect::Effects;
@@ -46,6 +47,9 @@ pub struct Engine {
     pub active_expiry: AtomicBool,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
+    /// Whether every reply counts as a block of the reply list, for output limits
+    /// (DEBUG CLIENT-ENFORCE-REPLY-LIST).
+    pub replies_listed: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The history of changes that this server's data stands for, likewise.
@@ -71,8 +75,18 @@ pub struct Worker {
     pub errors: AtomicU64,
     /// Connections served now; written by the acceptor too.
     pub connections: AtomicU64,
+    /// Those among them that hold an input buffer of their own.
+    pub buffers: AtomicU64,
     /// Writes to sockets.
     pub writes: AtomicU64,
+    /// Nanoseconds of work that came by the clock.
+    pub cron_ns: AtomicU64,
+    /// The longest time that commands ran without a look at the clock.
+    pub stretch_max_ns: AtomicU64,
+    /// The most commands of one batch.
+    pub batch_max: AtomicU64,
+    /// Its event loop's own figures.
+    pub runtime: OnceLock<RuntimeMetrics>,
     /// Calls of each command and subcommand, by [`CommandTable::counter`].
     pub calls: Box<[Calls]>,
 }
@@ -120,12 +134,31 @@ pub struct Counters {
 /// A wish to end the process.
 #[derive(Default)]
 pub struct Shutdown {
+    scheduled: AtomicBool,
     wanted: AtomicBool,
     done: AtomicBool,
     notify: Notify,
 }
 
 impl Shutdown {
+    /// Has the end asked for with the next tick of the clock, unless it is
+    /// cancelled; false where it was scheduled already.
+    pub fn schedule(&self) -> bool {
+        !self.scheduled.swap(true, Ordering::AcqRel)
+    }
+
+    /// Takes [`Shutdown::schedule`] back; false where nothing was scheduled.
+    pub fn cancel(&self) -> bool {
+        self.scheduled.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks for the end if it is scheduled.
+    pub fn keep_schedule(&self) {
+        if self.scheduled.load(Ordering::Acquire) && !self.is_requested() {
+            self.request();
+        }
+    }
+
     /// Asks for the end.
     pub fn request(&self) {
         self.wanted.store(true, Ordering::Release);
@@ -173,11 +206,13 @@ impl Engine {
         let numbers = commands.counters();
         let keyspace = Keyspace::new((workers * 16).max(16));
         super::room::configure(keyspace.evictor(), &settings);
+        let effects = Effects::default();
+        effects.configure(&settings);
         Engine {
             keyspace,
             settings,
             clients: Clients::default(),
-            effects: Effects::default(),
+            effects,
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters: Arc::default(),
             baseline: Mutex::default(),
@@ -186,6 +221,7 @@ impl Engine {
             shutdown: Shutdown::default(),
             active_expiry: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
+            replies_listed: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),
@@ -260,6 +296,17 @@ impl Engine {
 }
 
 impl Worker {
+    /// How often its event loop went round.
+    pub fn cycles(&self) -> u64 {
+        self.runtime.get().map_or(0, |m| m.worker_park_count(0))
+    }
+
+    /// How long its event loop was at work, in microseconds.
+    pub fn active_us(&self) -> u64 {
+        let active = self.runtime.get().map(|m| m.worker_total_busy_duration(0));
+        active.map_or(0, |time| time.as_micros() as u64)
+    }
+
     fn new(commands: usize) -> Worker {
         Worker {
             commands: AtomicU64::new(0),
@@ -268,7 +315,12 @@ impl Worker {
             writes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            cron_ns: AtomicU64::new(0),
+            stretch_max_ns: AtomicU64::new(0),
+            batch_max: AtomicU64::new(0),
+            runtime: OnceLock::new(),
             connections: AtomicU64::new(0),
+            buffers: AtomicU64::new(0),
             calls: (0..commands).map(|_| Calls::default()).collect(),
         }
     }

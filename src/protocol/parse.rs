@@ -298,8 +298,14 @@ pub struct Partial {
 
 impl Partial {
     /// Takes what it can from `buffer` and says how much that was: less than all
-    /// where the command is complete, or where a count's line is cut.
-    pub fn feed(&mut self, buffer: &[u8], limits: Limits) -> Result<usize, Error> {
+    /// where the command is complete, or where a count's line is cut. An empty
+    /// `spare` becomes an argument's memory where it is of the right size.
+    pub fn feed(
+        &mut self,
+        buffer: &[u8],
+        limits: Limits,
+        spare: &mut Vec<u8>,
+    ) -> Result<usize, Error> {
         let mut at = 0;
         while self.missing > 0 {
             if let Some((bytes, len)) = &mut self.bulk {
@@ -332,7 +338,11 @@ impl Partial {
                     // Room is made as the bytes come: a client that only
                     // announces half a gigabyte does not get it.
                     let room = (bytes + 2).min(1024 * 1024);
-                    self.bulk = Some((Vec::with_capacity(room), bytes));
+                    let held = match spare.is_empty() && spare.capacity() == room {
+                        true => std::mem::take(spare),
+                        false => Vec::with_capacity(room),
+                    };
+                    self.bulk = Some((held, bytes));
                     at = next;
                 }
                 Line::Incomplete => return Ok(at),
@@ -363,6 +373,19 @@ impl Partial {
     /// The arguments.
     pub fn into_args(self) -> Vec<Vec<u8>> {
         self.args
+    }
+
+    /// Gives back memory that is held for bytes to come.
+    pub fn shrink(&mut self) {
+        if let Some((bytes, _)) = &mut self.bulk {
+            bytes.shrink_to_fit();
+        }
+    }
+
+    /// Bytes that have come.
+    pub fn bytes(&self) -> usize {
+        let args: usize = self.args.iter().map(Vec::len).sum();
+        args + self.bulk.as_ref().map_or(0, |(b, _)| b.len())
     }
 
     /// Bytes of memory that it holds.
