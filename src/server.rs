@@ -13,6 +13,7 @@ use crate::base::{clock, log, units};
 use crate::config::{ClientClass, Settings, param};
 use crate::exec::engine::{Engine, add};
 use crate::exec::sweep;
+use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
 use crate::store::{memory, slab};
@@ -117,6 +118,8 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     };
     let count = settings.int(param::IO_THREADS).max(1) as usize;
     let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
+    // Refused, it is logged, and the server does without.
+    let _ = engine.oom_score.configure(&settings);
     let mut threads = Vec::new();
     let mut handles = Vec::new();
     for index in 0..count {
@@ -136,7 +139,7 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     banner(&settings, from_file.as_deref(), count);
     notice!("Server initialized");
     let mut sockets = Vec::new();
-    let mut acceptors = Vec::new();
+    let acceptors = Arc::new(Acceptors::new(&engine, handles));
     for listener in listeners {
         let kind = match &listener {
             Listener::Tcp(_) => "tcp",
@@ -145,21 +148,18 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
                 "unix"
             }
         };
-        acceptors.push(tokio::spawn(listener::accept(
-            listener,
-            engine.clone(),
-            handles.clone(),
-        )));
+        acceptors.open(listener);
         notice!("Ready to accept connections {kind}");
     }
+    let rebinding = acceptors.clone();
+    // Set once, here.
+    let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));
     if let Err(Impatient) = wait_for_the_end(&engine).await {
         warning!("You insist... exiting now.");
         return 1;
     }
     notice!("User requested shutdown...");
-    for acceptor in acceptors {
-        acceptor.abort();
-    }
+    acceptors.close();
     engine.shutdown.end();
     if let Some(path) = pid_file {
         notice!("Removing the pid file.");
@@ -283,6 +283,7 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
     let (mut tenth, mut second) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
+        add(&engine.workers[worker].ticks, 1);
         if worker == 0 {
             engine.sample_rates();
         }

@@ -211,7 +211,7 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
                 b"aclcat" => {
                     let names = category::NAMES.iter();
                     let is_named = |n: &&str| n.as_bytes().eq_ignore_ascii_case(text);
-                    Wanted::Category(names.clone().position(|n| is_named(&n)).map(|i| 1 << i))
+                    Wanted::Category(names.clone().position(is_named).map(|i| 1 << i))
                 }
                 _ => return Err(Error::SYNTAX),
             }
@@ -305,7 +305,7 @@ fn actual_flags(spec: &Spec, words: &[&[u8]], flags: u16) -> u16 {
     }
     let says = |all: &[&str]| {
         let is = |w: &&[u8]| all.iter().any(|a| w.eq_ignore_ascii_case(a.as_bytes()));
-        words.iter().skip(2).any(|w| is(w))
+        words.iter().skip(2).any(is)
     };
     match spec.name {
         "set" if says(&["GET"]) => RW | ACCESS | UPDATE,

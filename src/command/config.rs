@@ -143,6 +143,31 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
             reason: error.desc().into(),
         })?;
     }
+    let oom = [
+        param::OOM_SCORE_ADJ.name(),
+        param::OOM_SCORE_ADJ_VALUES.name(),
+    ];
+    if let Some(name) = oom.into_iter().find(|name| is_changed(name)) {
+        engine.oom_score.configure(settings).map_err(|_| Refusal {
+            name,
+            reason: "Failed to set current oom_score_adj. Check server logs.".into(),
+        })?;
+    }
+    let listening = [
+        (
+            param::PORT.name(),
+            "Unable to listen on this port. Check server logs.",
+        ),
+        (param::BIND.name(), "Failed to bind to specified addresses."),
+    ];
+    if let Some((name, reason)) = listening.into_iter().find(|(name, _)| is_changed(name))
+        && let Some(rebind) = engine.rebind.get()
+    {
+        rebind().map_err(|_| Refusal {
+            name,
+            reason: reason.into(),
+        })?;
+    }
     // Cheap, and right whatever of it changed.
     room::configure(engine.keyspace.evictor(), settings);
     engine.effects.configure(settings);

@@ -1,6 +1,7 @@
 //! The server, as a command sees it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -9,6 +10,7 @@ use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 
 use super::effect::Effects;
+use super::oom_score::OomScore;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
@@ -42,6 +44,10 @@ pub struct Engine {
     pub errors: Mutex<BTreeMap<Vec<u8>, u64>>,
     /// Ends the process in good order.
     pub shutdown: Shutdown,
+    /// Listens where the settings say; nothing to do where nobody listens.
+    pub rebind: OnceLock<Rebind>,
+    /// What the out-of-memory killer is told.
+    pub oom_score: OomScore,
     /// Whether keys are removed when their time is over, without being asked for
     /// (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
@@ -79,6 +85,8 @@ pub struct Worker {
     pub buffers: AtomicU64,
     /// Writes to sockets.
     pub writes: AtomicU64,
+    /// Ticks of its clock.
+    pub ticks: AtomicU64,
     /// Nanoseconds of work that came by the clock.
     pub cron_ns: AtomicU64,
     /// The longest time that commands ran without a look at the clock.
@@ -130,6 +138,9 @@ pub struct Counters {
     /// AUTH and HELLO with a wrong password.
     pub auth_failures: AtomicU64,
 }
+
+/// Closes all TCP listeners and opens those that the settings name.
+pub type Rebind = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// A wish to end the process.
 #[derive(Default)]
@@ -219,6 +230,8 @@ impl Engine {
             rates: Mutex::default(),
             errors: Mutex::default(),
             shutdown: Shutdown::default(),
+            rebind: OnceLock::new(),
+            oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
             replies_listed: AtomicBool::new(false),
@@ -296,9 +309,10 @@ impl Engine {
 }
 
 impl Worker {
-    /// How often its event loop went round.
+    /// How often its event loop had something to do: a batch, or a tick of its
+    /// clock.
     pub fn cycles(&self) -> u64 {
-        self.runtime.get().map_or(0, |m| m.worker_park_count(0))
+        self.batches.load(Ordering::Relaxed) + self.ticks.load(Ordering::Relaxed)
     }
 
     /// How long its event loop was at work, in microseconds.
@@ -315,6 +329,7 @@ impl Worker {
             writes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
             cron_ns: AtomicU64::new(0),
             stretch_max_ns: AtomicU64::new(0),
             batch_max: AtomicU64::new(0),

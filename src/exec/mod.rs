@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod multi;
+pub mod oom_score;
 pub mod room;
 pub mod session;
 pub mod spec;

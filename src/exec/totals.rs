@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::engine::{Calls, Engine, Worker};
+use super::engine::{Calls, Engine};
 use crate::base::clock;
 
 /// Sums over all workers; the fields are those of [`super::engine::Worker`].
@@ -24,9 +24,9 @@ pub struct Totals {
     pub writes: u64,
     /// Errors answered.
     pub errors: u64,
-    /// How often the event loops went round.
+    /// How often the first worker's event loop went round.
     pub cycles: u64,
-    /// How long they were at work, in microseconds.
+    /// How long it was at work, in microseconds.
     pub active_us: u64,
     /// Of each command and subcommand, by its counter; empty where nothing was
     /// counted.
@@ -97,8 +97,8 @@ impl Engine {
             batches: self.total(|w| &w.batches),
             writes: self.total(|w| &w.writes),
             errors: self.total(|w| &w.errors),
-            cycles: self.workers.iter().map(Worker::cycles).sum(),
-            active_us: self.workers.iter().map(Worker::active_us).sum(),
+            cycles: self.workers[0].cycles(),
+            active_us: self.workers[0].active_us(),
             calls,
         }
     }
@@ -142,8 +142,8 @@ impl Engine {
             self.total(|w| &w.commands),
             self.total(|w| &w.net_in),
             self.total(|w| &w.net_out),
-            self.workers.iter().map(Worker::cycles).sum(),
-            self.workers.iter().map(Worker::active_us).sum(),
+            self.workers[0].cycles(),
+            self.workers[0].active_us(),
         ];
         rates.take(now, now_ns);
     }
@@ -154,8 +154,8 @@ const SAMPLE_NS: u64 = 100_000_000;
 /// Samples that an average is made of.
 const SAMPLES: usize = 16;
 
-/// What a [`Rates`] follows: commands, bytes in, bytes out, turns of the event
-/// loops, and microseconds of their work.
+/// What a [`Rates`] follows: commands, bytes in, bytes out, turns of the first
+/// worker's event loop, and microseconds of its work.
 const FIGURES: usize = 5;
 
 /// Figures for each second, as an average over the last 16 samples.
@@ -201,7 +201,7 @@ impl Rates {
         self.average(2)
     }
 
-    /// Turns of the event loops in a second.
+    /// Turns of the event loop in a second.
     pub fn cycles(&self) -> u64 {
         self.average(3)
     }

@@ -48,10 +48,10 @@ const OWN_MIN: usize = 16 * 1024;
 const OWN_MAX: usize = 512 * 1024;
 /// A buffer up to this size is left alone while its connection is busy.
 const OWN_MODEST: usize = 32 * 1024;
-/// Replies up to this size count towards no limit: as in Valkey, where they fit a
-/// client's fixed buffer.
+/// Replies up to this size together count towards no limit: they would fit the
+/// fixed buffer that a client of Valkey has.
 const OUTPUT_FREE: usize = 16 * 1024;
-/// What a client may owe beyond that before it has ever said who it is.
+/// What a client may owe, where it counts, before it has ever said who it is.
 const STRANGER_MAX: u64 = 1024;
 /// What a shared buffer keeps of its memory after a large reply.
 const OUTPUT_KEPT: usize = 256 * 1024;
@@ -371,12 +371,15 @@ impl Connection {
         if self.session.closing == Closing::Now {
             return Err(End::Gone);
         }
+        // Whoever has read the reply finds the figures up to date.
+        self.publish();
         if !out.is_empty() {
             if self.pending.is_empty() {
                 self.write(cx, out)?;
             }
             if !out.is_empty() {
                 self.pending.append(out);
+                self.publish_output();
             }
         }
         let partial = self.partial.as_ref().map_or(0, Partial::bytes);
@@ -387,7 +390,6 @@ impl Connection {
             drops.fetch_add(1, Ordering::Relaxed);
             return Err(End::Query);
         }
-        self.publish();
         match self.session.closing {
             Closing::AfterReply if self.pending.is_empty() => Err(End::Gone),
             _ => Ok(()),
@@ -408,11 +410,16 @@ impl Connection {
         let held = self.rest.capacity() + held;
         set(&client.query_bytes, self.rest.len() + bytes);
         set(&client.query_held, held);
-        set(&client.output_bytes, self.pending.len());
-        set(&client.output_held, self.pending.held_bytes());
         if self.holds_buffer != (held > 0) {
             self.count_buffer(held > 0);
         }
+    }
+
+    fn publish_output(&self) {
+        let client = &self.session.client;
+        let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
+        client.output_bytes.store(left, Ordering::Relaxed);
+        client.output_held.store(held, Ordering::Relaxed);
     }
 
     #[cold]
@@ -440,10 +447,7 @@ impl Connection {
 
     #[cold]
     fn check_limits(&mut self, bytes: usize) {
-        let owed = match self.engine.replies_listed.load(Ordering::Relaxed) {
-            true => bytes.max(OUTPUT_FREE),
-            false => bytes - OUTPUT_FREE,
-        } as u64;
+        let owed = bytes.max(OUTPUT_FREE) as u64;
         let session = &mut self.session;
         let is_stranger = !session.authenticated
             && !session.was_authenticated
@@ -466,10 +470,7 @@ impl Connection {
             pending = Output::default();
         }
         self.pending = pending;
-        let client = &self.session.client;
-        let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
-        client.output_bytes.store(left, Ordering::Relaxed);
-        client.output_held.store(held, Ordering::Relaxed);
+        self.publish_output();
         result
     }
 

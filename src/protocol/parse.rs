@@ -183,10 +183,13 @@ pub fn command<'a>(
     Ok(Parsed::Command(at))
 }
 
+/// The words of a line, in memory of their own.
+pub type Words = Vec<Vec<u8>>;
+
 /// Reads one inline command, as [`command`] does; its words are copied, since
 /// quotes and escapes may change them. A line with a zero byte never ends, as
 /// for Valkey's C strings.
-pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
+pub fn inline(buffer: &[u8]) -> Result<Option<(Words, usize)>, Error> {
     let end = buffer.iter().position(|&b| b == b'\n' || b == 0);
     let Some(end) = end.filter(|&at| buffer[at] == b'\n') else {
         return match buffer.len() > LINE_MAX {
@@ -205,7 +208,7 @@ pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
 /// Splits a line into words, parts of which may be quoted; double quotes know
 /// escapes, single ones only `\'`. A quote that ends the line closes, even behind
 /// a backslash, which stands for itself then. `None` where quotes do not end.
-pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub fn words(line: &[u8]) -> Option<Words> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {

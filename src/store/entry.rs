@@ -430,8 +430,8 @@ impl<'a> Entry<'a> {
         let at = parts.value_at();
         match parts.kind {
             Kind::Embedded => Value::Str(self.slice(at, parts.value_len)),
-            // SAFETY: an integer's value is 8 bytes.
             Kind::Int => {
+                // SAFETY: an integer's value is 8 bytes.
                 Value::Int(unsafe { self.at.as_ptr().add(at).cast::<i64>().read_unaligned() })
             }
             // SAFETY: a blob's value is an aligned `Arc` that the entry owns.

@@ -71,7 +71,7 @@ fn order(cursor: u64) -> (u32, u32) {
 /// Keys of several lengths, some of them beyond 255 bytes.
 fn key(n: u16) -> Vec<u8> {
     let mut key = format!("key:{n}").into_bytes();
-    if n % 16 == 0 {
+    if n.is_multiple_of(16) {
         key.resize(300, b'.');
     }
     key
@@ -148,7 +148,7 @@ impl Pair {
             value: Vec::new(),
             deadline: self.after(deadline),
             access: self.count,
-            raw: self.count % 5 == 0,
+            raw: self.count.is_multiple_of(5),
         };
         let fill = self.count as u8;
         let value = match content {
@@ -378,6 +378,25 @@ proptest! {
         }
         prop_assert!(false, "a walk comes to no end");
     }
+}
+
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic = "a place was used after its table gained or lost an entry"]
+fn a_place_is_no_good_once_another_key_went() {
+    let mut table = Table::new(0);
+    let places = [b"a", b"b"].map(|key| {
+        let draft = Draft {
+            key,
+            value: NewValue::Int(1),
+            deadline: None,
+            raw: false,
+            access: 0,
+        };
+        table.insert(hash::digest(key), draft, START_MS)
+    });
+    table.remove(places[1]);
+    table.entry(places[0]);
 }
 
 #[test]
