@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
 
 use crate::base::{clock, log, units};
-use crate::config::{Caller, Refusal, Settings, param};
-use crate::exec::engine::Engine;
-use crate::exec::sweep;
+use crate::config::{ClientClass, Settings, param};
+use crate::exec::engine::{Engine, add};
+use crate::exec::{files, sweep};
+use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
 use crate::store::{memory, slab};
@@ -27,9 +26,6 @@ const SWEEP_EVERY: Duration = Duration::from_millis(20);
 const SWEEP_SLICE: Duration = Duration::from_micros(500);
 /// Free slab pages that are not worth giving back, in bytes.
 const PAGES_KEPT: usize = 64 * 1024 * 1024;
-
-/// How long closing a listening socket may take.
-const CLOSING_MAX: Duration = Duration::from_millis(200);
 
 /// Why the server ended, as an exit code for the shell.
 pub type ExitCode = i32;
@@ -89,62 +85,10 @@ fn prepare(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Descriptors that are for ourselves, not for clients.
-const OWN_FILES: u64 = 32;
-
-/// Raises the limit of open files to what `clients` need, and says how many
-/// clients it allows now.
-fn room_for_clients(clients: u64) -> u64 {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = clients + OWN_FILES;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return clients;
-    };
-    if soft >= wanted {
-        return clients;
-    }
-    let raised = wanted.min(hard);
-    let is_raised = raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok();
-    let limit = if is_raised { raised } else { soft };
-    limit.saturating_sub(OWN_FILES).min(clients)
-}
-
-/// Fits `maxclients` to what the system allows.
-fn fit_maxclients(settings: &Settings) -> Result<(), String> {
-    let wanted = settings.int(param::MAXCLIENTS) as u64;
-    let allowed = room_for_clients(wanted);
-    if allowed == wanted {
-        return Ok(());
-    }
-    if allowed == 0 {
-        return Err("The limit of open files leaves none for clients, exiting.".into());
-    }
-    warning!(
-        "maxclients {wanted} wants {} open files, which the system does not allow: it is {allowed} \
-         now. For more, raise the limit ('ulimit -n').",
-        wanted + OWN_FILES
-    );
-    let caller = Caller {
-        is_local: true,
-        is_loading: false,
-    };
-    let text = allowed.to_string();
-    settings
-        .set(&[(b"maxclients", text.as_bytes())], caller, &mut |_| Ok(()))
-        .map_err(|e| e.to_string())
-}
-
 async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode {
-    let opened = fit_maxclients(&settings).and_then(|()| {
-        let tcp = open_tcp(&settings)?;
-        let unix = open_unix(&settings)?;
-        match tcp.is_empty() && unix.is_none() {
-            true => Err("Configured to not listen anywhere, exiting.".into()),
-            false => Ok((tcp, unix)),
-        }
-    });
-    let (tcp, unix) = match opened {
-        Ok(opened) => opened,
+    let opened = files::fit_maxclients(&settings).and_then(|()| open_listeners(&settings));
+    let listeners = match opened {
+        Ok(listeners) => listeners,
         Err(message) => {
             warning!("{message}");
             return 1;
@@ -152,48 +96,54 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     };
     let count = settings.int(param::IO_THREADS).max(1) as usize;
     let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
+    // Refused, it is logged, and the server does without.
+    let _ = engine.oom_score.configure(&settings);
+    let mut threads = Vec::new();
     let mut handles = Vec::new();
     for index in 0..count {
-        // The threads end with the process.
         match worker::start(engine.clone(), index, cron) {
-            Ok((handle, _thread)) => handles.push(handle),
+            Ok((handle, thread)) => {
+                handles.push(handle);
+                threads.push(thread);
+            }
             Err(error) => {
                 warning!("Worker {index} could not be started: {error}");
                 return 1;
             }
         }
     }
+    let handles: Arc<[Handle]> = handles.into();
     let pid_file = write_pid_file(&settings);
     banner(&settings, from_file.as_deref(), count);
     notice!("Server initialized");
-    let doors = Arc::new(Doors {
-        engine: engine.clone(),
-        workers: handles.into(),
-        runtime: tokio::runtime::Handle::current(),
-        tcp: Mutex::default(),
-    });
-    let socket = unix.map(|(listener, path)| {
-        tokio::spawn(doors.clone().accept(listener));
-        notice!("Ready to accept connections unix");
-        path
-    });
-    if !tcp.is_empty() {
-        doors.open_tcp(tcp);
-        notice!("Ready to accept connections tcp");
+    let mut sockets = Vec::new();
+    let acceptors = Arc::new(Acceptors::new(&engine, handles));
+    for listener in listeners {
+        let kind = match &listener {
+            Listener::Tcp(_) => "tcp",
+            Listener::Unix(_, path) => {
+                sockets.push(path.clone());
+                "unix"
+            }
+        };
+        acceptors.open(listener);
+        notice!("Ready to accept connections {kind}");
     }
-    let reconfigured = doors.clone();
-    let _ = engine
-        .reconfigure
-        .set(Box::new(move |changed| reconfigured.reconfigure(changed)));
-    wait_for_the_end(&engine).await;
+    let rebinding = acceptors.clone();
+    // Set once, here.
+    let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));
+    if let Err(Impatient) = wait_for_the_end(&engine).await {
+        warning!("You insist... exiting now.");
+        return 1;
+    }
     notice!("User requested shutdown...");
-    doors.tcp.lock().drain(..).for_each(|door| door.abort());
+    acceptors.close();
     engine.shutdown.end();
     if let Some(path) = pid_file {
         notice!("Removing the pid file.");
         let _ = fs::remove_file(path);
     }
-    if let Some(path) = socket {
+    for path in sockets {
         notice!("Removing the unix socket file.");
         let _ = fs::remove_file(path);
     }
@@ -201,123 +151,64 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     0
 }
 
-/// Where clients come in.
-struct Doors {
-    engine: Arc<Engine>,
-    workers: Arc<[Handle]>,
-    runtime: tokio::runtime::Handle,
-    tcp: Mutex<Vec<JoinHandle<()>>>,
-}
+/// Who interrupts twice does not want to wait.
+struct Impatient;
 
-impl Doors {
-    async fn accept(self: Arc<Doors>, listener: Listener) {
-        listener::accept(listener, self.engine.clone(), self.workers.clone()).await;
-    }
-
-    /// Listens on these and no others; who is connected stays.
-    fn open_tcp(self: &Arc<Doors>, listeners: Vec<Listener>) {
-        let tasks = listeners
-            .into_iter()
-            .map(|l| self.runtime.spawn(self.clone().accept(l)))
-            .collect();
-        let old = std::mem::replace(&mut *self.tcp.lock(), tasks);
-        old.iter().for_each(JoinHandle::abort);
-        // Their ports are free when the tasks are gone, which another thread
-        // sees to; on that thread itself there is nothing to wait for.
-        let began = Instant::now();
-        while !old.iter().all(JoinHandle::is_finished) && began.elapsed() < CLOSING_MAX {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// See [`Engine::reconfigure`].
-    fn reconfigure(self: &Arc<Doors>, changed: &[&'static str]) -> Result<(), Refusal> {
-        let settings = &self.engine.settings;
-        let refuse = |name: &'static str, reason: String| Err(Refusal { name, reason });
-        if changed.contains(&param::MAXCLIENTS.name()) {
-            let wanted = settings.int(param::MAXCLIENTS) as u64;
-            let allowed = room_for_clients(wanted);
-            if allowed < wanted {
-                let reason = format!(
-                    "The operating system is not able to handle the specified number of clients, \
-                     try with {allowed}"
-                );
-                return refuse(param::MAXCLIENTS.name(), reason);
-            }
-        }
-        let moved = [param::PORT.name(), param::BIND.name()];
-        let Some(name) = moved.into_iter().find(|n| changed.contains(n)) else {
-            return Ok(());
-        };
-        // Opening a socket needs the runtime that will serve it.
-        let _context = self.runtime.enter();
-        // The old ones go first: a new address may overlap an old one.
-        self.open_tcp(Vec::new());
-        match open_tcp(settings) {
-            Ok(listeners) => {
-                self.open_tcp(listeners);
-                Ok(())
-            }
-            Err(message) => {
-                warning!("{message}");
-                let reason = match name {
-                    "port" => "Unable to listen on this port. Check server logs.",
-                    _ => "Failed to bind to specified addresses.",
-                };
-                refuse(name, reason.into())
-            }
-        }
-    }
-}
-
-/// A signal, or SHUTDOWN.
-async fn wait_for_the_end(engine: &Engine) {
+/// A signal, or SHUTDOWN. A signal takes effect with the next tick of the clock.
+async fn wait_for_the_end(engine: &Engine) -> Result<(), Impatient> {
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
         engine.shutdown.requested().await;
-        return;
+        return Ok(());
     };
     // The terminal that started us may go.
     let _hangup = signal(SignalKind::hangup());
-    tokio::select! {
-        _ = term.recv() => notice!("Received SIGTERM scheduling shutdown..."),
-        _ = int.recv() => notice!("Received SIGINT scheduling shutdown..."),
-        () = engine.shutdown.requested() => {}
+    loop {
+        tokio::select! {
+            _ = term.recv() => {
+                notice!("Received SIGTERM scheduling shutdown...");
+                engine.shutdown.schedule();
+            }
+            _ = int.recv() => {
+                if !engine.shutdown.schedule() {
+                    return Err(Impatient);
+                }
+                notice!("Received SIGINT scheduling shutdown...");
+            }
+            () = engine.shutdown.requested() => return Ok(()),
+        }
     }
-    engine.shutdown.request();
 }
 
-fn open_tcp(settings: &Settings) -> Result<Vec<Listener>, String> {
+fn open_listeners(settings: &Settings) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
     let port = settings.int(param::PORT);
-    if port == 0 {
-        return Ok(Vec::new());
-    }
-    let port = u16::try_from(port).map_err(|_| format!("Port {port} is none"))?;
     let backlog = settings.int(param::TCP_BACKLOG) as i32;
-    listener::bind_tcp(&settings.bind(), port, backlog).map_err(|(address, error)| {
-        let error = match error.kind() {
-            io::ErrorKind::AddrInUse => "Address already in use".to_string(),
-            _ => error.to_string(),
-        };
-        format!("Could not create server TCP listening socket {address}: bind: {error}")
-    })
-}
-
-fn open_unix(settings: &Settings) -> Result<Option<(Listener, PathBuf)>, String> {
-    let path = settings.text(param::UNIXSOCKET);
-    if path.is_empty() {
-        return Ok(None);
+    if port != 0 {
+        let port = u16::try_from(port).map_err(|_| format!("Port {port} is none"))?;
+        let bound = listener::bind_tcp(&settings.bind(), port, backlog);
+        listeners.extend(bound.map_err(|(address, error)| {
+            let error = match error.kind() {
+                io::ErrorKind::AddrInUse => "Address already in use".to_string(),
+                _ => error.to_string(),
+            };
+            format!("Could not create server TCP listening socket {address}: bind: {error}")
+        })?);
     }
-    let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
-    let mode = settings.int(param::UNIXSOCKETPERM) as u32;
-    match listener::bind_unix(&path, mode) {
-        Ok(listener) => Ok(Some((listener, path))),
-        Err(error) => Err(format!(
-            "Failed opening Unix socket {}: bind: {error}",
-            path.display()
-        )),
+    let path = settings.text(param::UNIXSOCKET);
+    if !path.is_empty() {
+        let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
+        let mode = settings.int(param::UNIXSOCKETPERM) as u32;
+        listeners
+            .push(listener::bind_unix(&path, mode).map_err(|e| {
+                format!("Failed opening Unix socket {}: bind: {e}", path.display())
+            })?);
+    }
+    match listeners.is_empty() {
+        true => Err("Configured to not listen anywhere, exiting.".into()),
+        false => Ok(listeners),
     }
 }
 
@@ -367,16 +258,21 @@ fn banner(settings: &Settings, from_file: Option<&Path>, workers: usize) {
 /// What a worker does beside its connections: looks after its shards.
 async fn cron(engine: Arc<Engine>, worker: usize) {
     let workers = engine.workers.len();
-    let mut second = Instant::now();
+    let (mut tenth, mut second) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
+        add(&engine.workers[worker].ticks, 1);
         if worker == 0 {
             engine.sample_rates();
         }
         if engine.cron_paused.load(Ordering::Relaxed) {
             continue;
         }
-        let mut slice_began = Instant::now();
+        if worker == 0 {
+            engine.shutdown.keep_schedule();
+        }
+        let began = Instant::now();
+        let mut slice_began = began;
         for shard in (worker..engine.keyspace.len()).step_by(workers) {
             while sweep::slice(&engine, shard) {
                 if slice_began.elapsed() > SWEEP_SLICE {
@@ -385,9 +281,52 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
                 }
             }
         }
+        if worker == 0 && tenth.elapsed() > Duration::from_millis(100) {
+            tenth = Instant::now();
+            trim_buffers(&engine);
+        }
         if worker == 0 && second.elapsed() > Duration::from_secs(1) {
             second = Instant::now();
             every_second(&engine);
+        }
+        add(
+            &engine.workers[worker].cron_ns,
+            began.elapsed().as_nanos() as u64,
+        );
+    }
+}
+
+/// Asks connections for memory that they hold and may not need.
+fn trim_buffers(engine: &Engine) {
+    if engine.total(|w| &w.buffers) == 0 {
+        return;
+    }
+    for client in engine.clients.all() {
+        if client.is_wasteful() {
+            client.trim();
+        }
+    }
+}
+
+/// Drops clients that have owed more than the soft limit for too long, though
+/// nothing more is added.
+fn drop_debtors(engine: &Engine) {
+    let limit = engine.settings.output_limits().of(ClientClass::Normal);
+    if limit.soft_bytes == 0 {
+        return;
+    }
+    let now_ms = clock::unix_ms();
+    for client in engine.clients.all() {
+        let bytes = client.output_bytes.load(Ordering::Relaxed);
+        if bytes > 0 && limit.is_broken(bytes, &client.over_soft_since_ms, now_ms) {
+            let drops = &engine.counters.output_limit_drops;
+            drops.fetch_add(1, Ordering::Relaxed);
+            warning!(
+                "Client id={} addr={} closed for overcoming of output buffer limits.",
+                client.id,
+                client.addr
+            );
+            client.kill();
         }
     }
 }
@@ -397,6 +336,7 @@ fn every_second(engine: &Engine) {
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
+    drop_debtors(engine);
     close_idle(engine);
 }
 

@@ -429,6 +429,16 @@ const SUBCOMMANDS: &[Spec] = &[
                 .multiple(),
             ],
         )]),
+    Spec::new("capa", -3, capa)
+        .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "8.0.0",
+            "O(1)",
+            "Tells the server what the client is capable of.",
+        )
+        .args(&[Arg::new("capability", ArgKind::String).multiple()]),
     Spec::new("reply", 3, reply)
         .flags(NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY)
         .category(category::CONNECTION)
@@ -484,6 +494,9 @@ const SUBCOMMANDS: &[Spec] = &[
 ];
 
 const HELP: &[&str] = &[
+    "CAPA <capability> [<capability> ...]",
+    "    Say what the client is capable of. Known is:",
+    "    * REDIRECT: it follows the server's word to another server.",
     "GETNAME",
     "    Return the connection's name.",
     "ID",
@@ -655,6 +668,17 @@ fn set_info(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         );
     }
     *place = text.to_vec();
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// What is unknown may mean something to a later server.
+fn capa(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    while !ctx.args.is_empty() {
+        if ctx.args.bytes()?.eq_ignore_ascii_case(b"redirect") {
+            store(&ctx.session.client.redirectable, true);
+        }
+    }
     ctx.reply.ok();
     Ok(())
 }

@@ -176,6 +176,7 @@ impl<'a> Terms<'a> {
             wanted.map(|wanted| !name.is_empty() && wanted == name)
         };
         let flags = clients::flags(client);
+        let capabilities = clients::capabilities(client);
         [
             self.ids.as_ref().map(|ids| ids.contains(&client.id)),
             self.addr.map(|addr| addr == client.addr.as_bytes()),
@@ -190,8 +191,9 @@ impl<'a> Terms<'a> {
             is_called(self.lib_name, &names.lib_name),
             is_called(self.lib_version, &names.lib_version),
             self.db.map(|db| db == client.db.load(Ordering::Relaxed)),
-            // Nobody can claim a capability yet.
-            self.capabilities.as_ref().map(String::is_empty),
+            self.capabilities
+                .as_ref()
+                .map(|all| all.chars().all(|c| capabilities.contains(c))),
             self.ip.map(|ip| is_from(client.addr.as_bytes(), ip)),
         ]
         .into_iter()

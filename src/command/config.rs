@@ -5,8 +5,8 @@ use crate::base::log;
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
-use crate::exec::room;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
+use crate::exec::{files, room};
 use crate::protocol::error::Error;
 use crate::store::shard::Stats;
 
@@ -143,15 +143,51 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
             reason: error.desc().into(),
         })?;
     }
+    if is_changed(param::MAXCLIENTS.name()) {
+        let wanted = settings.int(param::MAXCLIENTS) as u64;
+        let allowed = files::room_for_clients(wanted);
+        if allowed < wanted {
+            return Err(Refusal {
+                name: param::MAXCLIENTS.name(),
+                reason: format!(
+                    "The operating system is not able to handle the specified number of clients, \
+                     try with {allowed}"
+                ),
+            });
+        }
+    }
+    let oom = [
+        param::OOM_SCORE_ADJ.name(),
+        param::OOM_SCORE_ADJ_VALUES.name(),
+    ];
+    if let Some(name) = oom.into_iter().find(|name| is_changed(name)) {
+        engine.oom_score.configure(settings).map_err(|_| Refusal {
+            name,
+            reason: "Failed to set current oom_score_adj. Check server logs.".into(),
+        })?;
+    }
+    let listening = [
+        (
+            param::PORT.name(),
+            "Unable to listen on this port. Check server logs.",
+        ),
+        (param::BIND.name(), "Failed to bind to specified addresses."),
+    ];
+    if let Some((name, reason)) = listening.into_iter().find(|(name, _)| is_changed(name))
+        && let Some(rebind) = engine.rebind.get()
+    {
+        rebind().map_err(|_| Refusal {
+            name,
+            reason: reason.into(),
+        })?;
+    }
     // Cheap, and right whatever of it changed.
     room::configure(engine.keyspace.evictor(), settings);
+    engine.effects.configure(settings);
     if is_changed(param::LOGLEVEL.name()) {
         log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     }
-    match engine.reconfigure.get() {
-        Some(reconfigure) => reconfigure(changed),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {

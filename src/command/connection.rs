@@ -151,7 +151,7 @@ fn authenticate(
         failures.fetch_add(1, Ordering::Relaxed);
         return Err(Error::WRONG_PASS);
     }
-    session.authenticated = true;
+    session.be_authenticated();
     session.client.names.lock().user = user.to_vec();
     Ok(())
 }
@@ -200,7 +200,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         if !ctx.engine.settings.text(param::REQUIREPASS).is_empty() {
             return Err(Error::HELLO_WITHOUT_AUTH);
         }
-        ctx.session.authenticated = true;
+        ctx.session.be_authenticated();
     }
     if let Some(name) = name {
         ctx.session.client.names.lock().name = name.to_vec();

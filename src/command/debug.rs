@@ -20,7 +20,7 @@ use crate::exec::effect::Event;
 use crate::exec::spec::{Group, Scope, Spec, flag::*};
 use crate::exec::txn::{Deadline, Txn};
 use crate::protocol::error::Error;
-use crate::store::entry::{Entry, NewValue, Value};
+use crate::store::entry::{self, Entry, NewValue, Value};
 use crate::store::table::Table;
 
 /// The family.
@@ -37,7 +37,9 @@ pub const SPECS: &[Spec] = &[Spec::new("debug", -2, debug)
 
 const HELP: &[&str] = &[
     "CLIENT-ENFORCE-REPLY-LIST <0|1>",
-    "    Accepted without effect: no client has a reply buffer of fixed size.",
+    "    With 1, the least reply counts as 16 KiB where replies have a limit.",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    As CONFIG REWRITE, with a line for every parameter.",
     "DICT-RESIZING <0|1>",
     "    Accepted without effect: a table grows a segment at a time.",
     "DIGEST",
@@ -92,7 +94,12 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             ctx.engine.cron_paused.store(on, Ordering::Relaxed);
             ctx.reply.ok();
         }
-        (b"dict-resizing" | b"client-enforce-reply-list", 1) => ctx.reply.ok(),
+        (b"dict-resizing", 1) => ctx.reply.ok(),
+        (b"client-enforce-reply-list", 1) => {
+            let on = switch(ctx.args.bytes()?);
+            ctx.engine.replies_listed.store(on, Ordering::Relaxed);
+            ctx.reply.ok();
+        }
         (b"quicklist-packed-threshold", 1) => return packed_threshold(ctx),
         (b"object", 1 | 2) => return object(ctx),
         (b"sdslen", 1) => return string_lengths(ctx),
@@ -120,6 +127,11 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             ctx.reply.flag(matches);
         }
         (b"reload", _) => return reload(ctx),
+        (b"config-rewrite-force-all", 0) => {
+            let written = ctx.engine.settings.rewrite_all();
+            written.map_err(|_| Error::new("ERR CONFIG-REWRITE-FORCE-ALL failed"))?;
+            ctx.reply.ok();
+        }
         _ => return Err(Error::unknown_subcommand_or_arity("debug", name)),
     }
     Ok(())
@@ -249,8 +261,10 @@ fn struct_sizes(ctx: &mut Ctx<'_, '_>) {
     use crate::exec::session::{Client, Session};
     use crate::store::shard::Shard;
     let text = format!(
-        "bits:{} robj:8 client:{} session:{} shard:{} table:{} ",
+        "bits:{} robj:{} client:{} session:{} shard:{} table:{} ",
         usize::BITS,
+        // The least that an entry takes.
+        entry::allocated_bytes(entry::BYTES_MIN),
         size_of::<Client>(),
         size_of::<Session>(),
         size_of::<Shard>(),
@@ -308,7 +322,8 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     match &kind[..] {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.int(12345),
-        b"double" => reply.double(f64::from(3141) / 1000.0),
+        #[expect(clippy::approx_constant, reason = "Valkey's digits, not the constant")]
+        b"double" => reply.double(3.141),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {

@@ -1,7 +1,6 @@
 //! Deadlines: setting them, asking for them, taking them away.
 
 use crate::base::num::IntText;
-use crate::config::param;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, key, key_flag::*};
@@ -255,9 +254,6 @@ fn set_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit, from: From) -> Result<(), Err
     };
     if at_ms <= ctx.txn.now_ms {
         ctx.txn.remove_expired(&key, found);
-        let lazy = ctx.engine.settings.flag(param::LAZYFREE_LAZY_EXPIRE);
-        let word: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
-        ctx.txn.rewrite(|| vec![word.to_vec(), key.bytes.to_vec()]);
     } else {
         ctx.txn
             .set_deadline(&key, found, Some(at_ms), Event::EXPIRE);

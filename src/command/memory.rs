@@ -91,9 +91,6 @@ const SUBCOMMANDS: &[Spec] = &[
     ),
 ];
 
-/// Bytes of an entry's place in its table.
-const SLOT_BYTES: usize = 8;
-
 fn help(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     help::write(
         ctx,
@@ -128,7 +125,8 @@ fn usage(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     match ctx.txn.find(&key) {
         Some(found) => {
-            let bytes = ctx.txn.entry(found).bytes() + SLOT_BYTES;
+            // As in Valkey, its place in the table is the table's.
+            let bytes = ctx.txn.entry(found).bytes();
             ctx.reply.size(bytes);
         }
         None => ctx.reply.null(),

@@ -89,6 +89,11 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             "ERR SHUTDOWN FAILOVER is only supported in cluster mode.",
         ));
     }
+    if abort && ctx.engine.shutdown.cancel() {
+        crate::notice!("Shutdown manually aborted.");
+        ctx.reply.ok();
+        return Ok(());
+    }
     if abort {
         return Err(Error::new("ERR No shutdown in progress."));
     }

@@ -174,6 +174,14 @@ impl Recorder {
 }
 
 #[test]
+fn what_one_client_writes_another_reads() {
+    let mut one = Kit::new();
+    let mut other = one.another();
+    assert_eq!(one.run("set k v"), "+OK\r\n");
+    assert_eq!(other.run("get k"), "$1\r\nv\r\n");
+}
+
+#[test]
 fn a_command_runs_without_a_socket() {
     assert_eq!(Kit::new().run("get nothing"), "$-1\r\n");
 }

@@ -112,10 +112,7 @@ impl Kind {
         match self {
             Kind::Flag => read_flag(one(words)?),
             Kind::Number(number) => number.read(one(words)?).map(Value::Number),
-            Kind::Choice(names) => match words {
-                [word] => value_of(names, word).map(|n| Value::Number(n.into())),
-                _ => Err(not_one_of(names)),
-            },
+            Kind::Choice(names) => value_of(names, one(words)?).map(|n| Value::Number(n.into())),
             Kind::Bits { names, exclusive } => read_bits(words, names, *exclusive),
             Kind::Events => {
                 structured::read_events(one(words)?).map(|bits| Value::Number(bits.into()))

@@ -168,8 +168,8 @@ params! {
     BIO_CPULIST: Text("bio-cpulist", "").alias("bio_cpulist").immutable();
     AOF_REWRITE_CPULIST: Text("aof-rewrite-cpulist", "").alias("aof_rewrite_cpulist").immutable();
     BGSAVE_CPULIST: Text("bgsave-cpulist", "").alias("bgsave_cpulist").immutable();
-    OOM_SCORE_ADJ: Choice("oom-score-adj", "no", names::OOM_SCORE_ADJ);
-    OOM_SCORE_ADJ_VALUES: Structured("oom-score-adj-values", "0 200 800", Kind::OomScores);
+    OOM_SCORE_ADJ: Choice("oom-score-adj", "no", names::OOM_SCORE_ADJ).in_force();
+    OOM_SCORE_ADJ_VALUES: Structured("oom-score-adj-values", "0 200 800", Kind::OomScores).in_force();
     DISABLE_THP: Flag("disable-thp", "yes").immutable();
     CRASH_LOG_ENABLED: Flag("crash-log-enabled", "yes");
     CRASH_MEMCHECK_ENABLED: Flag("crash-memcheck-enabled", "yes");

@@ -46,6 +46,20 @@ impl Settings {
     ///
     /// No config file, or what the system says of it; the file is as it was.
     pub fn rewrite(&self) -> Result<(), RewriteError> {
+        self.rewrite_to(Extent::Changed)
+    }
+
+    /// As [`Settings::rewrite`], with a line for every parameter, changed or not:
+    /// for tests of what such a file says.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn rewrite_all(&self) -> Result<(), RewriteError> {
+        self.rewrite_to(Extent::All)
+    }
+
+    fn rewrite_to(&self, extent: Extent) -> Result<(), RewriteError> {
         let _turn = self.writer.lock();
         let file = self.file().ok_or(RewriteError::NoFile)?;
         let old = match fs::read(file) {
@@ -53,8 +67,17 @@ impl Settings {
             read => read?,
         };
         let values = self.state.read().values.clone();
-        Ok(replace(file, &rewritten(&old, &values, file))?)
+        Ok(replace(file, &rewritten(&old, &values, file, extent))?)
     }
+}
+
+/// Which parameters get a line that they do not have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Those that are not at their default.
+    Changed,
+    /// All.
+    All,
 }
 
 impl From<io::Error> for RewriteError {
@@ -77,10 +100,10 @@ impl fmt::Display for RewriteError {
 impl std::error::Error for RewriteError {}
 
 /// The text of `file` that sets `values`, made from its old text.
-fn rewritten(old: &[u8], values: &[Value], file: &Path) -> Vec<u8> {
+fn rewritten(old: &[u8], values: &[Value], file: &Path, extent: Extent) -> Vec<u8> {
     let mut text = Lines::parse(old);
     for (index, value) in values.iter().enumerate() {
-        text.set(index, value);
+        text.set(index, value, extent);
     }
     let mut loader = Loader::new();
     // Where an included file cannot be read, this one is as good as it can be.
@@ -129,13 +152,14 @@ impl Lines {
     }
 
     /// Makes the text say that the row has this value.
-    fn set(&mut self, index: usize, value: &Value) {
+    fn set(&mut self, index: usize, value: &Value, extent: Extent) {
         let param = &TABLE[index];
         let new = || param.kind().lines(param.name(), value).join(&b'\n');
         match self.settings.get(&index).map_or(&[][..], Vec::as_slice) {
             [] => {
                 // The default of a folder is where the next start happens to be.
-                if matches!(param.kind(), Kind::Folder) || *value != param.default_value() {
+                let is_due = matches!(param.kind(), Kind::Folder) || extent == Extent::All;
+                if is_due || *value != param.default_value() {
                     self.append(new());
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::array;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kind::Reason;
 use crate::base::{num, units};
@@ -101,6 +102,26 @@ impl OutputLimits {
 }
 
 impl OutputLimit {
+    /// Whether a client that owes `bytes` is to be dropped. `over_soft_since_ms`
+    /// is kept for the client: since when it exceeds the soft limit, or 0.
+    pub fn is_broken(&self, bytes: u64, over_soft_since_ms: &AtomicU64, now_ms: u64) -> bool {
+        if self.hard_bytes > 0 && bytes >= self.hard_bytes {
+            return true;
+        }
+        if self.soft_bytes == 0 || bytes < self.soft_bytes {
+            over_soft_since_ms.store(0, Ordering::Relaxed);
+            return false;
+        }
+        match over_soft_since_ms.load(Ordering::Relaxed) {
+            0 => {
+                over_soft_since_ms.store(now_ms, Ordering::Relaxed);
+                false
+            }
+            // In whole seconds, as Valkey counts.
+            since => (now_ms / 1000).saturating_sub(since / 1000) as i64 > self.soft_seconds,
+        }
+    }
+
     /// The words that set the limit in a config file.
     pub(super) fn written(&self, class: ClientClass) -> String {
         format!(

@@ -70,7 +70,11 @@ impl Ran {
     fn share(&mut self, worker: &Worker) {
         let now_ns = clock::mono_ns();
         if self.count > 0 {
-            let each = (now_ns - self.since_ns) / u64::from(self.count);
+            let stretch_ns = now_ns - self.since_ns;
+            if stretch_ns > worker.stretch_max_ns.load(Ordering::Relaxed) {
+                worker.stretch_max_ns.store(stretch_ns, Ordering::Relaxed);
+            }
+            let each = stretch_ns / u64::from(self.count);
             for (counter, n) in self.runs.drain(..) {
                 add(&worker.calls[counter as usize].nanos, each * u64::from(n));
             }
@@ -178,6 +182,9 @@ pub fn run_batch(
     }
     add(&worker.commands, run);
     add(&worker.batches, 1);
+    if run > worker.batch_max.load(Ordering::Relaxed) {
+        worker.batch_max.store(run, Ordering::Relaxed);
+    }
     room::note_batch(engine, run);
     add(&session.client.commands, run);
     // Before the replies go: who has one can see in CLIENT LIST what it says.

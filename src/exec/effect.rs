@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
+use crate::config::{Settings, param};
+
 /// What happened to a key: its class, as `notify-keyspace-events` names it, and
 /// its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,10 +92,21 @@ pub trait Consumer: Send + Sync {
     fn observe(&self, effect: &Effect);
 }
 
+/// Why the server itself removes a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// Its time is over.
+    Expiry,
+    /// Room is needed.
+    Eviction,
+}
+
 /// The consumers.
 #[derive(Default)]
 pub struct Effects {
     any: AtomicBool,
+    /// By [`Removal`]: whether it is an UNLINK for followers, or else a DEL.
+    unlinks: [AtomicBool; 2],
     consumers: RwLock<Vec<Arc<dyn Consumer>>>,
 }
 
@@ -102,6 +115,24 @@ impl Effects {
     pub fn attach(&self, consumer: Arc<dyn Consumer>) {
         self.consumers.write().push(consumer);
         self.any.store(true, Ordering::Release);
+    }
+
+    /// Makes the settings about removals take effect.
+    pub fn configure(&self, settings: &Settings) {
+        for (removal, flag) in [
+            (Removal::Expiry, param::LAZYFREE_LAZY_EXPIRE),
+            (Removal::Eviction, param::LAZYFREE_LAZY_EVICTION),
+        ] {
+            self.unlinks[removal as usize].store(settings.flag(flag), Ordering::Relaxed);
+        }
+    }
+
+    /// The command by which followers remove a key, too.
+    pub fn removal_word(&self, why: Removal) -> &'static str {
+        match self.unlinks[why as usize].load(Ordering::Relaxed) {
+            true => "UNLINK",
+            false => "DEL",
+        }
     }
 
     /// Whether anybody wants to hear.

@@ -1,18 +1,21 @@
 //! The server, as a command sees it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 
 use super::effect::Effects;
+use super::oom_score::OomScore;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use crate::base::clock;
-use crate::config::{Refusal, Settings};
+use crate::config::Settings;
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
 use crate::store::table::Table;
@@ -41,14 +44,18 @@ pub struct Engine {
     pub errors: Mutex<BTreeMap<Vec<u8>, u64>>,
     /// Ends the process in good order.
     pub shutdown: Shutdown,
-    /// Makes changed parameters take effect that are about the process: where it
-    /// listens, how many files it may open. Set once, by the wiring.
-    pub reconfigure: OnceLock<Reconfigure>,
+    /// Listens where the settings say; nothing to do where nobody listens.
+    pub rebind: OnceLock<Rebind>,
+    /// What the out-of-memory killer is told.
+    pub oom_score: OomScore,
     /// Whether keys are removed when their time is over, without being asked for
     /// (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
+    /// Whether every reply counts as a block of the reply list, for output limits
+    /// (DEBUG CLIENT-ENFORCE-REPLY-LIST).
+    pub replies_listed: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The history of changes that this server's data stands for, likewise.
@@ -74,8 +81,20 @@ pub struct Worker {
     pub errors: AtomicU64,
     /// Connections served now; written by the acceptor too.
     pub connections: AtomicU64,
+    /// Those among them that hold an input buffer of their own.
+    pub buffers: AtomicU64,
     /// Writes to sockets.
     pub writes: AtomicU64,
+    /// Ticks of its clock.
+    pub ticks: AtomicU64,
+    /// Nanoseconds of work that came by the clock.
+    pub cron_ns: AtomicU64,
+    /// The longest time that commands ran without a look at the clock.
+    pub stretch_max_ns: AtomicU64,
+    /// The most commands of one batch.
+    pub batch_max: AtomicU64,
+    /// Its event loop's own figures.
+    pub runtime: OnceLock<RuntimeMetrics>,
     /// Calls of each command and subcommand, by [`CommandTable::counter`].
     pub calls: Box<[Calls]>,
 }
@@ -120,19 +139,37 @@ pub struct Counters {
     pub auth_failures: AtomicU64,
 }
 
-/// What [`Engine::reconfigure`] holds: given the names of changed parameters,
-/// applies them or says which it cannot.
-pub type Reconfigure = Box<dyn Fn(&[&'static str]) -> Result<(), Refusal> + Send + Sync>;
+/// Closes all TCP listeners and opens those that the settings name.
+pub type Rebind = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// A wish to end the process.
 #[derive(Default)]
 pub struct Shutdown {
+    scheduled: AtomicBool,
     wanted: AtomicBool,
     done: AtomicBool,
     notify: Notify,
 }
 
 impl Shutdown {
+    /// Has the end asked for with the next tick of the clock, unless it is
+    /// cancelled; false where it was scheduled already.
+    pub fn schedule(&self) -> bool {
+        !self.scheduled.swap(true, Ordering::AcqRel)
+    }
+
+    /// Takes [`Shutdown::schedule`] back; false where nothing was scheduled.
+    pub fn cancel(&self) -> bool {
+        self.scheduled.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks for the end if it is scheduled.
+    pub fn keep_schedule(&self) {
+        if self.scheduled.load(Ordering::Acquire) && !self.is_requested() {
+            self.request();
+        }
+    }
+
     /// Asks for the end.
     pub fn request(&self) {
         self.wanted.store(true, Ordering::Release);
@@ -180,20 +217,24 @@ impl Engine {
         let numbers = commands.counters();
         let keyspace = Keyspace::new((workers * 16).max(16));
         super::room::configure(keyspace.evictor(), &settings);
+        let effects = Effects::default();
+        effects.configure(&settings);
         Engine {
             keyspace,
             settings,
             clients: Clients::default(),
-            effects: Effects::default(),
+            effects,
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters: Arc::default(),
             baseline: Mutex::default(),
             rates: Mutex::default(),
             errors: Mutex::default(),
             shutdown: Shutdown::default(),
-            reconfigure: OnceLock::new(),
+            rebind: OnceLock::new(),
+            oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
+            replies_listed: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),
@@ -268,6 +309,18 @@ impl Engine {
 }
 
 impl Worker {
+    /// How often its event loop had something to do: a batch, or a tick of its
+    /// clock.
+    pub fn cycles(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed) + self.ticks.load(Ordering::Relaxed)
+    }
+
+    /// How long its event loop was at work, in microseconds.
+    pub fn active_us(&self) -> u64 {
+        let active = self.runtime.get().map(|m| m.worker_total_busy_duration(0));
+        active.map_or(0, |time| time.as_micros() as u64)
+    }
+
     fn new(commands: usize) -> Worker {
         Worker {
             commands: AtomicU64::new(0),
@@ -276,7 +329,13 @@ impl Worker {
             writes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
+            cron_ns: AtomicU64::new(0),
+            stretch_max_ns: AtomicU64::new(0),
+            batch_max: AtomicU64::new(0),
+            runtime: OnceLock::new(),
             connections: AtomicU64::new(0),
+            buffers: AtomicU64::new(0),
             calls: (0..commands).map(|_| Calls::default()).collect(),
         }
     }

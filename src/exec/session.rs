@@ -11,6 +11,12 @@ use super::spec::Spec;
 use crate::base::clock;
 use crate::store::shard::WatchFlag;
 
+/// How long a connection must be silent before all memory that it holds for what
+/// may come is given back, in milliseconds.
+pub const BUFFER_IDLE_MS: u64 = 2_000;
+/// Less memory than this is not worth asking a connection for, in bytes.
+const WASTE_MIN: u64 = 4 * 1024;
+
 /// What a connection is to do when its replies are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Closing {
@@ -70,6 +76,8 @@ pub struct Session {
     pub resp3: bool,
     /// Has said who it is, or need not.
     pub authenticated: bool,
+    /// Has been so at some time.
+    pub was_authenticated: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Between MULTI and EXEC.
@@ -92,6 +100,7 @@ impl Session {
             db: 0,
             resp3: false,
             authenticated,
+            was_authenticated: authenticated,
             reply_mode: ReplyMode::On,
             multi: None,
             watching: Vec::new(),
@@ -114,6 +123,12 @@ impl Session {
         client.watching.store(watching, Ordering::Relaxed);
         let protocol = if self.resp3 { 3 } else { 2 };
         client.protocol.store(protocol, Ordering::Relaxed);
+    }
+
+    /// The client has said who it is, or need not.
+    pub fn be_authenticated(&mut self) {
+        self.authenticated = true;
+        self.was_authenticated = true;
     }
 
     /// Whether a watched key has changed.
@@ -173,6 +188,8 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// CLIENT CAPA REDIRECT: it understands being sent to another server.
+    pub redirectable: AtomicBool,
     /// Bytes that came and are not run yet.
     pub query_bytes: AtomicU64,
     /// Bytes held for what comes.
@@ -181,6 +198,9 @@ pub struct Client {
     pub multi_bytes: AtomicU64,
     /// Bytes of replies not written yet.
     pub output_bytes: AtomicU64,
+    /// Since when they exceed the soft limit, in Unix milliseconds; 0 where they
+    /// do not.
+    pub over_soft_since_ms: AtomicU64,
     /// Bytes of memory that they hold.
     pub output_held: AtomicU64,
     /// All bytes that came.
@@ -191,9 +211,13 @@ pub struct Client {
     pub commands: AtomicU64,
     /// What it calls itself.
     pub names: Mutex<Names>,
-    killed: AtomicBool,
+    /// What others want of its connection.
+    wishes: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
+
+const KILLED: u8 = 1;
+const TRIMMED: u8 = 2;
 
 /// What is known of a client when it comes.
 pub struct Arrival {
@@ -232,10 +256,12 @@ impl Client {
             watch_flag: Mutex::new(None),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            redirectable: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),
             query_held: AtomicU64::new(0),
             multi_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
+            over_soft_since_ms: AtomicU64::new(0),
             output_held: AtomicU64::new(0),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
@@ -244,14 +270,23 @@ impl Client {
                 user: b"default".to_vec(),
                 ..Names::default()
             }),
-            killed: AtomicBool::new(false),
+            wishes: AtomicU8::new(0),
             waker: Mutex::new(None),
         }
     }
 
     /// Has the connection closed as soon as its task runs.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.wish(KILLED);
+    }
+
+    /// Has the connection give back memory that it holds for what may come.
+    pub fn trim(&self) {
+        self.wish(TRIMMED);
+    }
+
+    fn wish(&self, what: u8) {
+        self.wishes.fetch_or(what, Ordering::Release);
         if let Some(waker) = self.waker.lock().take() {
             waker.wake();
         }
@@ -266,7 +301,14 @@ impl Client {
     /// Whether somebody wants the connection closed.
     #[inline]
     pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.wishes.load(Ordering::Acquire) & KILLED != 0
+    }
+
+    /// Whether somebody wants memory back, said once.
+    #[inline]
+    pub fn take_trim(&self) -> bool {
+        self.wishes.load(Ordering::Relaxed) & TRIMMED != 0
+            && self.wishes.fetch_and(!TRIMMED, Ordering::Relaxed) & TRIMMED != 0
     }
 
     /// The connection's task waits: this wakes it. To be called before looking
@@ -277,6 +319,12 @@ impl Client {
             Some(w) if w.will_wake(waker) => {}
             _ => *held = Some(waker.clone()),
         }
+    }
+
+    /// Whether its connection holds memory that it may not need.
+    pub fn is_wasteful(&self) -> bool {
+        let held = self.query_held.load(Ordering::Relaxed);
+        held.saturating_sub(self.query_bytes.load(Ordering::Relaxed)) > WASTE_MIN
     }
 
     /// Bytes of memory that the client costs.

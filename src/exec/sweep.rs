@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::effect::{Change, Effect, Event};
+use super::effect::{Change, Effect, Event, Removal};
 use super::engine::Engine;
 use crate::base::clock;
 
@@ -49,7 +49,8 @@ pub fn slice(engine: &Engine, shard: usize) -> bool {
                 key: key.clone().into(),
                 event: Event::EXPIRED,
             });
-            effect.commands.push((db, vec![b"DEL".to_vec(), key]));
+            let word = engine.effects.removal_word(Removal::Expiry);
+            effect.commands.push((db, vec![word.into(), key]));
         }
     }
     if !effect.changes.is_empty() {

@@ -24,6 +24,10 @@ pub struct Totals {
     pub writes: u64,
     /// Errors answered.
     pub errors: u64,
+    /// How often the first worker's event loop went round.
+    pub cycles: u64,
+    /// How long it was at work, in microseconds.
+    pub active_us: u64,
     /// Of each command and subcommand, by its counter; empty where nothing was
     /// counted.
     pub calls: Vec<CallTotals>,
@@ -68,6 +72,8 @@ impl Totals {
         self.batches -= earlier.batches;
         self.writes -= earlier.writes;
         self.errors -= earlier.errors;
+        self.cycles -= earlier.cycles;
+        self.active_us -= earlier.active_us;
         for (calls, before) in self.calls.iter_mut().zip(&earlier.calls) {
             *calls = calls.since(*before);
         }
@@ -91,6 +97,8 @@ impl Engine {
             batches: self.total(|w| &w.batches),
             writes: self.total(|w| &w.writes),
             errors: self.total(|w| &w.errors),
+            cycles: self.workers[0].cycles(),
+            active_us: self.workers[0].active_us(),
             calls,
         }
     }
@@ -134,6 +142,8 @@ impl Engine {
             self.total(|w| &w.commands),
             self.total(|w| &w.net_in),
             self.total(|w| &w.net_out),
+            self.workers[0].cycles(),
+            self.workers[0].active_us(),
         ];
         rates.take(now, now_ns);
     }
@@ -144,25 +154,28 @@ const SAMPLE_NS: u64 = 100_000_000;
 /// Samples that an average is made of.
 const SAMPLES: usize = 16;
 
-/// Commands, bytes in and bytes out for each second, as an average over the last
-/// 16 samples.
+/// What a [`Rates`] follows: commands, bytes in, bytes out, turns of the first
+/// worker's event loop, and microseconds of its work.
+const FIGURES: usize = 5;
+
+/// Figures for each second, as an average over the last 16 samples.
 #[derive(Debug, Default)]
 pub struct Rates {
     sampled_ns: u64,
-    last: [u64; 3],
-    samples: [[u64; 3]; SAMPLES],
+    last: [u64; FIGURES],
+    samples: [[u64; FIGURES]; SAMPLES],
     next: usize,
 }
 
 impl Rates {
-    fn take(&mut self, now: [u64; 3], now_ns: u64) {
+    fn take(&mut self, now: [u64; FIGURES], now_ns: u64) {
         if self.sampled_ns != 0 {
             let elapsed = u128::from(now_ns - self.sampled_ns).max(1);
             let rate = |i: usize| {
                 let grown = u128::from(now[i].saturating_sub(self.last[i]));
                 (grown * 1_000_000_000 / elapsed) as u64
             };
-            self.samples[self.next] = [rate(0), rate(1), rate(2)];
+            self.samples[self.next] = std::array::from_fn(rate);
             self.next = (self.next + 1) % SAMPLES;
         }
         self.last = now;
@@ -187,6 +200,16 @@ impl Rates {
     pub fn net_out(&self) -> u64 {
         self.average(2)
     }
+
+    /// Turns of the event loop in a second.
+    pub fn cycles(&self) -> u64 {
+        self.average(3)
+    }
+
+    /// Mean time of a turn, in microseconds.
+    pub fn cycle_us(&self) -> u64 {
+        self.average(4) / self.cycles().max(1)
+    }
 }
 
 #[cfg(test)]
@@ -197,14 +220,15 @@ mod tests {
     fn a_rate_is_the_average_of_the_last_samples() {
         let mut rates = Rates::default();
         for i in 0..=SAMPLES as u64 {
-            rates.take([100 * i, 0, 5 * i], (i + 1) * SAMPLE_NS);
+            rates.take([100 * i, 0, 5 * i, 10 * i, 30 * i], (i + 1) * SAMPLE_NS);
         }
         assert_eq!(
             (rates.commands(), rates.net_in(), rates.net_out()),
             (1000, 0, 50)
         );
+        assert_eq!((rates.cycles(), rates.cycle_us()), (100, 3));
         for i in 0..SAMPLES as u64 {
-            rates.take([100 * SAMPLES as u64; 3], (i + 100) * SAMPLE_NS);
+            rates.take([100 * SAMPLES as u64; FIGURES], (i + 100) * SAMPLE_NS);
         }
         assert_eq!(rates.commands(), 0);
     }

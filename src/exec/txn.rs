@@ -13,7 +13,7 @@ use crate::store::shard::Shard;
 use crate::store::table::{Place, Table};
 
 use super::args::Key;
-use super::effect::{Change, Effect, Effects, Event};
+use super::effect::{Change, Effect, Effects, Event, Removal};
 
 /// Where an entry was found; good until the transaction next changes any key,
 /// which finding another one may do: its time may be over.
@@ -357,10 +357,12 @@ impl<'a> Txn<'a> {
     }
 
     /// Removes a key that a command gave a deadline in the past: it counts as
-    /// expired, not as deleted.
+    /// expired, not as deleted, and for followers the command was a removal.
     pub fn remove_expired(&mut self, key: &Key<'_>, found: Found) {
         self.shard_for(key).stats.expired += 1;
         self.remove(key, found, Event::EXPIRED);
+        let word = self.effects.removal_word(Removal::Expiry);
+        self.rewrite(|| vec![word.into(), key.bytes.to_vec()]);
     }
 
     /// Moves an entry to another key or database: its value, deadline and access
@@ -423,8 +425,8 @@ impl<'a> Txn<'a> {
         shard.touch(found.db, &key);
         self.record(found.db, &key, Event::EXPIRED);
         if let Some(effect) = &mut self.effect {
-            let del = vec![b"DEL".to_vec(), key];
-            effect.commands.push((found.db, del));
+            let word = self.effects.removal_word(Removal::Expiry);
+            effect.commands.push((found.db, vec![word.into(), key]));
         }
     }
 
@@ -446,8 +448,8 @@ impl<'a> Txn<'a> {
         owner.touch(db, &key);
         self.record(db, &key, Event::EVICTED);
         if let Some(effect) = &mut self.effect {
-            let del = vec![b"DEL".to_vec(), key];
-            effect.commands.push((db, del));
+            let word = self.effects.removal_word(Removal::Eviction);
+            effect.commands.push((db, vec![word.into(), key]));
         }
     }
 

@@ -3,7 +3,9 @@
 //! An idle connection holds no buffer: reads and replies go through memory that
 //! all connections of a worker share, and only what is cut off, an incomplete
 //! command or a reply that the socket would not take, is kept with the
-//! connection.
+//! connection. Whose input was cut off keeps the memory for the next time, until
+//! it has been idle for two seconds; whose argument was large keeps as much for
+//! the next one, until a look finds it unused.
 //!
 //! ```text
 //!            socket ──► scratch.input ──► batch ──► dispatch ──► scratch.out ──► socket
@@ -25,7 +27,7 @@ use crate::config::{ClientClass, param};
 use crate::exec::dispatch::{Batch, run_batch};
 use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
-use crate::exec::session::{Closing, Session};
+use crate::exec::session::{BUFFER_IDLE_MS, Closing, Session};
 use crate::protocol::error::Error;
 use crate::protocol::output::Output;
 use crate::protocol::parse::{self, Limits, Parsed, Partial};
@@ -40,6 +42,17 @@ const BATCH: usize = 64;
 const TURNS: usize = 4;
 /// A string of at least this size is kept in the memory that it was read into.
 const BLOB_MIN: usize = 16 * 1024;
+/// What a connection whose input was cut off holds at least.
+const OWN_MIN: usize = 16 * 1024;
+/// The largest argument whose memory is held ready for another of its size.
+const OWN_MAX: usize = 512 * 1024;
+/// A buffer up to this size is left alone while its connection is busy.
+const OWN_MODEST: usize = 32 * 1024;
+/// Replies up to this size together count towards no limit: they would fit the
+/// fixed buffer that a client of Valkey has.
+const OUTPUT_FREE: usize = 16 * 1024;
+/// What a client may owe, where it counts, before it has ever said who it is.
+const STRANGER_MAX: u64 = 1024;
 /// What a shared buffer keeps of its memory after a large reply.
 const OUTPUT_KEPT: usize = 256 * 1024;
 
@@ -72,14 +85,20 @@ pub struct Connection {
     stream: Stream,
     engine: Arc<Engine>,
     session: Session,
-    /// The beginning of a command.
+    /// The beginning of a command; between commands, memory for it.
     rest: Vec<u8>,
+    /// What of that was used since somebody last asked for memory, in bytes.
+    rest_peak: usize,
+    /// Whether it counts among [`Worker::buffers`].
+    ///
+    /// [`Worker::buffers`]: crate::exec::engine::Worker::buffers
+    holds_buffer: bool,
     /// The beginning of a large command.
     partial: Option<Partial>,
     /// Replies that the socket would not take.
     pending: Output,
-    /// Since when they exceed the soft limit, in Unix milliseconds.
-    over_soft_since_ms: Option<u64>,
+    /// It owes more than it may.
+    owes_too_much: bool,
 }
 
 /// Why a connection ends.
@@ -88,8 +107,10 @@ enum End {
     Gone,
     /// Its socket failed.
     Failed,
-    /// It broke a limit, which is said here.
-    Limit(&'static str),
+    /// Its replies pile up.
+    Output,
+    /// What it sends piles up.
+    Query,
 }
 
 impl Connection {
@@ -100,9 +121,11 @@ impl Connection {
             engine,
             session,
             rest: Vec::new(),
+            rest_peak: 0,
+            holds_buffer: false,
             partial: None,
             pending: Output::default(),
-            over_soft_since_ms: None,
+            owes_too_much: false,
         }
     }
 
@@ -110,6 +133,9 @@ impl Connection {
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
         if self.session.client.is_killed() {
             return Poll::Ready(Err(End::Gone));
+        }
+        if self.session.client.take_trim() {
+            self.trim();
         }
         if !self.pending.is_empty() {
             if let Err(end) = self.write_pending(cx) {
@@ -200,9 +226,39 @@ impl Connection {
                 input.len()
             });
         *batch = Some(held.recycle());
-        self.rest.extend_from_slice(&input[used..]);
-        // A connection that waits for little holds little.
-        self.rest.shrink_to(4 * self.rest.len());
+        self.keep(&input[used..]);
+    }
+
+    /// Keeps what is cut off.
+    fn keep(&mut self, left: &[u8]) {
+        if left.is_empty() && self.partial.is_none() {
+            return;
+        }
+        // No command ran for these bytes.
+        let active_ms = &self.session.client.active_ms;
+        active_ms.store(clock::unix_ms(), Ordering::Relaxed);
+        if !left.is_empty() {
+            if self.rest.capacity() < left.len().max(OWN_MIN) {
+                self.rest.reserve_exact(left.len().max(OWN_MIN));
+            }
+            self.rest.extend_from_slice(left);
+            self.rest_peak = self.rest_peak.max(left.len());
+        }
+    }
+
+    /// Gives memory back that is held for what may come.
+    fn trim(&mut self) {
+        let active_ms = self.session.client.active_ms.load(Ordering::Relaxed);
+        if clock::unix_ms().saturating_sub(active_ms) > BUFFER_IDLE_MS {
+            self.rest.shrink_to_fit();
+            if let Some(partial) = &mut self.partial {
+                partial.shrink();
+            }
+        } else if self.rest.capacity() > OWN_MODEST && self.rest.capacity() / 2 > self.rest_peak {
+            self.rest.shrink_to(self.rest_peak.max(OWN_MIN));
+        }
+        self.rest_peak = self.rest.len();
+        self.publish();
     }
 
     /// Runs what is complete at the beginning of `input` and says how long that
@@ -215,12 +271,19 @@ impl Connection {
     ) -> Result<usize, Error> {
         let mut at = 0;
         if let Some(mut partial) = self.partial.take() {
-            at = partial.feed(input, self.limits())?;
+            at = partial.feed(input, self.limits(), &mut self.rest)?;
             if !partial.is_complete() {
                 self.partial = Some(partial);
                 return Ok(at);
             }
-            self.run_owned(partial.into_args(), out);
+            let words = partial.into_args();
+            let last = words.last().map_or(0, Vec::len);
+            self.run_owned(words, out);
+            // Who sent a large argument is likely to send another.
+            if (OWN_MODEST..OWN_MAX).contains(&last) {
+                self.rest.reserve_exact(last + 2);
+                self.rest_peak = self.rest_peak.max(last + 2);
+            }
         }
         while self.session.closing == Closing::No && at < input.len() {
             let limits = self.limits();
@@ -245,7 +308,7 @@ impl Connection {
                     Ok(Parsed::Incomplete) => {}
                     Ok(Parsed::Partial(mut partial, used)) => {
                         at += used;
-                        match partial.feed(&input[at..], limits) {
+                        match partial.feed(&input[at..], limits, &mut self.rest) {
                             Ok(fed) => at += fed,
                             Err(error) => cut = Err(error),
                         }
@@ -259,6 +322,7 @@ impl Connection {
             let stop = !batch.is_empty();
             if stop {
                 run_batch(&self.engine, &mut self.session, batch, &[], out);
+                self.hold_to_limits(out);
                 if self.session.closing != Closing::No {
                     return Ok(input.len());
                 }
@@ -296,73 +360,107 @@ impl Connection {
         batch.argv.extend(words.iter().map(|w| w.as_slice()));
         batch.end_command(0);
         run_batch(&self.engine, &mut self.session, &mut batch, &blobs, out);
+        self.hold_to_limits(out);
     }
 
     /// Writes what the batch answered, and holds the client to its limits.
     fn finish(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
+        if self.owes_too_much {
+            return Err(End::Output);
+        }
         if self.session.closing == Closing::Now {
             return Err(End::Gone);
         }
+        // Whoever has read the reply finds the figures up to date.
+        self.publish();
         if !out.is_empty() {
             if self.pending.is_empty() {
                 self.write(cx, out)?;
             }
             if !out.is_empty() {
                 self.pending.append(out);
+                self.publish_output();
             }
         }
-        let partial = self.partial.as_ref().map_or(0, Partial::held_bytes);
+        let partial = self.partial.as_ref().map_or(0, Partial::bytes);
         let multi = self.session.multi.as_ref().map_or(0, |m| m.bytes);
         let query = self.rest.len() + partial + multi;
         if query as i64 > self.engine.settings.int(param::CLIENT_QUERY_BUFFER_LIMIT) {
             let drops = &self.engine.counters.query_limit_drops;
             drops.fetch_add(1, Ordering::Relaxed);
-            return Err(End::Limit("the query buffer limit"));
+            return Err(End::Query);
         }
-        self.publish(partial);
-        self.check_output_limit()?;
         match self.session.closing {
             Closing::AfterReply if self.pending.is_empty() => Err(End::Gone),
             _ => Ok(()),
         }
     }
 
-    /// Writes the figures of its buffers, which others may read.
-    fn publish(&self, partial: usize) {
+    /// Writes the figures that others may read.
+    fn publish(&mut self) {
+        self.session.publish();
         let client = &self.session.client;
         let set = |figure: &std::sync::atomic::AtomicU64, n: usize| {
             figure.store(n as u64, Ordering::Relaxed);
         };
-        set(&client.query_bytes, self.rest.len() + partial);
-        set(&client.query_held, self.rest.capacity() + partial);
-        set(&client.output_bytes, self.pending.len());
-        set(&client.output_held, self.pending.held_bytes());
+        let (bytes, held) = match &self.partial {
+            Some(partial) => (partial.bytes(), partial.held_bytes()),
+            None => (0, 0),
+        };
+        let held = self.rest.capacity() + held;
+        set(&client.query_bytes, self.rest.len() + bytes);
+        set(&client.query_held, held);
+        if self.holds_buffer != (held > 0) {
+            self.count_buffer(held > 0);
+        }
     }
 
-    /// A client that does not read is dropped before its replies fill the heap.
-    fn check_output_limit(&mut self) -> Result<(), End> {
-        let bytes = self.pending.len() as u64;
-        if bytes == 0 {
-            self.over_soft_since_ms = None;
-            return Ok(());
+    fn publish_output(&self) {
+        let client = &self.session.client;
+        let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
+        client.output_bytes.store(left, Ordering::Relaxed);
+        client.output_held.store(held, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn count_buffer(&mut self, holds: bool) {
+        self.holds_buffer = holds;
+        let count = &self.engine.workers[self.session.client.worker].buffers;
+        let before = count.load(Ordering::Relaxed);
+        let after = if holds { before + 1 } else { before - 1 };
+        count.store(after, Ordering::Relaxed);
+    }
+
+    /// A client that does not read is dropped before its replies fill the heap:
+    /// what it is owed is never written.
+    #[inline]
+    fn hold_to_limits(&mut self, out: &Output) {
+        let bytes = self.pending.len() + out.len();
+        let counts = bytes > OUTPUT_FREE || self.engine.replies_listed.load(Ordering::Relaxed);
+        let client = &self.session.client;
+        if counts && bytes > 0 {
+            self.check_limits(bytes);
+        } else if client.over_soft_since_ms.load(Ordering::Relaxed) != 0 {
+            client.over_soft_since_ms.store(0, Ordering::Relaxed);
         }
+    }
+
+    #[cold]
+    fn check_limits(&mut self, bytes: usize) {
+        let owed = bytes.max(OUTPUT_FREE) as u64;
+        let session = &mut self.session;
+        let is_stranger = !session.authenticated
+            && !session.was_authenticated
+            && !self.engine.settings.text(param::REQUIREPASS).is_empty();
         let limit = self.engine.settings.output_limits().of(ClientClass::Normal);
-        let over_hard = limit.hard_bytes > 0 && bytes >= limit.hard_bytes;
-        let over_soft = limit.soft_bytes > 0 && bytes >= limit.soft_bytes;
-        let now = clock::unix_ms();
-        let since = match over_soft {
-            true => *self.over_soft_since_ms.get_or_insert(now),
-            false => {
-                self.over_soft_since_ms = None;
-                now
-            }
-        };
-        if over_hard || (over_soft && (now - since) as i64 > limit.soft_seconds * 1000) {
+        if (is_stranger && owed > STRANGER_MAX)
+            || limit.is_broken(owed, &session.client.over_soft_since_ms, clock::unix_ms())
+        {
             let drops = &self.engine.counters.output_limit_drops;
             drops.fetch_add(1, Ordering::Relaxed);
-            return Err(End::Limit("the output buffer limit"));
+            self.owes_too_much = true;
+            session.closing = Closing::Now;
         }
-        Ok(())
     }
 
     fn write_pending(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
@@ -372,10 +470,7 @@ impl Connection {
             pending = Output::default();
         }
         self.pending = pending;
-        let client = &self.session.client;
-        let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
-        client.output_bytes.store(left, Ordering::Relaxed);
-        client.output_held.store(held, Ordering::Relaxed);
+        self.publish_output();
         result
     }
 
@@ -430,8 +525,13 @@ impl Future for Connection {
                         End::Failed => {
                             verbose!("Lost the connection id={} addr={}", client.id, client.addr)
                         }
-                        End::Limit(which) => warning!(
-                            "Client id={} addr={} closed for overcoming {which}.",
+                        End::Output => warning!(
+                            "Client id={} addr={} closed for overcoming of output buffer limits.",
+                            client.id,
+                            client.addr
+                        ),
+                        End::Query => warning!(
+                            "Closing client that reached max query buffer length: id={} addr={}",
                             client.id,
                             client.addr
                         ),
@@ -448,6 +548,9 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         multi::discard(&self.engine, &mut self.session);
+        if self.holds_buffer {
+            self.count_buffer(false);
+        }
         self.engine.clients.remove(self.session.client.id);
         let worker = &self.engine.workers[self.session.client.worker];
         worker.connections.fetch_sub(1, Ordering::Relaxed);

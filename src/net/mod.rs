@@ -3,6 +3,7 @@
 //! **Invariant:** knows neither the store nor any command; it hands batches to
 //! `exec::dispatch` and writes what comes back.
 
+pub mod acceptors;
 pub mod connection;
 pub mod listener;
 pub mod stream;

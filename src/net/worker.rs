@@ -52,6 +52,8 @@ where
         .spawn(move || {
             connection::prepare_thread();
             let cron = cron(engine.clone(), index);
+            // Set once, by this thread.
+            let _ = engine.workers[index].runtime.set(runtime.metrics());
             runtime.block_on(async move {
                 tokio::spawn(cron);
                 serve(engine, receiver).await;

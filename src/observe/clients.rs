@@ -33,6 +33,14 @@ pub fn seconds_between(earlier_ms: u64, later_ms: u64) -> u64 {
     (later_ms / 1000).saturating_sub(earlier_ms / 1000)
 }
 
+/// The capabilities that a client claims, a letter each.
+pub fn capabilities(client: &Client) -> &'static str {
+    match client.redirectable.load(Ordering::Relaxed) {
+        true => "r",
+        false => "",
+    }
+}
+
 /// The line, without its end. `argv_bytes` is what the words of its running
 /// command take, if it has one.
 pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) -> Vec<u8> {
@@ -53,12 +61,13 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
         client.id, client.addr, client.local_addr, client.fd
     );
     let body = format!(
-        " age={} idle={} flags={} capa= db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={query} \
+        " age={} idle={} flags={} capa={} db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={query} \
          qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} \
          tot-mem={} events={} cmd={command} user=",
         seconds_between(client.since_ms, now_ms),
         seconds_between(get(&client.active_ms), now_ms),
         flags(client),
+        capabilities(client),
         client.db.load(Ordering::Relaxed),
         client.multi.load(Ordering::Relaxed),
         client.watching.load(Ordering::Relaxed),

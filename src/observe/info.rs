@@ -11,7 +11,7 @@ use super::memory::{Data, Memory, Overshoot, show};
 use super::process::{self, CpuTime};
 use crate::base::{clock, hash};
 use crate::config::param;
-use crate::exec::engine::Engine;
+use crate::exec::engine::{Engine, Worker};
 use crate::exec::session::Client;
 use crate::exec::totals::{CallTotals, Totals};
 use crate::exec::txn::Txn;
@@ -43,7 +43,11 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("latencystats", "Latencystats", false, |_, _| {}),
     ("cluster", "Cluster", true, cluster),
     ("keyspace", "Keyspace", true, keyspace),
+    (DEBUG, "Debug", false, debug),
 ];
+
+/// The section that comes only by its own name.
+const DEBUG: &str = "debug";
 
 /// The sections that words name, in INFO's own order; without a word those that
 /// come unasked. A word that names none stands for nothing.
@@ -67,7 +71,7 @@ pub fn render(engine: &Engine, txn: &mut Txn<'_>, words: &[&[u8]]) -> String {
     let mut lines = Lines::default();
     for (name, title, unasked, write) in SECTIONS {
         let is_other_name = *name == "modules" && says("module_list");
-        if !(all || (default && *unasked) || says(name) || is_other_name) {
+        if !((all && *name != DEBUG) || (default && *unasked) || says(name) || is_other_name) {
             continue;
         }
         if !lines.0.is_empty() {
@@ -330,9 +334,16 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     let (totals, stats) = (&source.totals, &source.data.stats);
     let counters = &source.engine.counters;
     let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-    let (commands, net_in, net_out) = {
+    let (commands, net_in, net_out, cycles, cycle_us) = {
         let rates = source.engine.rates.lock();
-        (rates.commands(), rates.net_in(), rates.net_out())
+        let (net_in, net_out) = (rates.net_in(), rates.net_out());
+        (
+            rates.commands(),
+            net_in,
+            net_out,
+            rates.cycles(),
+            rates.cycle_us(),
+        )
     };
     lines.put("total_connections_received", count(&counters.connections));
     lines.put("total_commands_processed", totals.commands);
@@ -411,18 +422,13 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
         "client_output_buffer_limit_disconnections",
         count(&counters.output_limit_drops),
     );
-    lines.zeros(&[
-        "reply_buffer_shrinks",
-        "reply_buffer_expands",
-        "eventloop_cycles",
-        "eventloop_duration_sum",
-    ]);
+    lines.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
+    lines.put("eventloop_cycles", totals.cycles);
+    lines.put("eventloop_duration_sum", totals.active_us);
     let nanos: u64 = totals.calls.iter().map(|c| c.nanos).sum();
     lines.put("eventloop_duration_cmd_sum", nanos / 1000);
-    lines.zeros(&[
-        "instantaneous_eventloop_cycles_per_sec",
-        "instantaneous_eventloop_duration_usec",
-    ]);
+    lines.put("instantaneous_eventloop_cycles_per_sec", cycles);
+    lines.put("instantaneous_eventloop_duration_usec", cycle_us);
     lines.put("acl_access_denied_auth", count(&counters.auth_failures));
     lines.zeros(&[
         "acl_access_denied_cmd",
@@ -447,10 +453,21 @@ fn replication(source: &Source<'_>, lines: &mut Lines) {
     lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
-fn cpu(_: &Source<'_>, lines: &mut Lines) {
+fn cpu(source: &Source<'_>, lines: &mut Lines) {
     lines.cpu("", process::cpu());
     lines.cpu("_children", process::cpu_of_children());
     lines.cpu("_main_thread", process::cpu_of_main_thread());
+    for (i, worker) in source.engine.workers.iter().enumerate() {
+        let whose = match i {
+            0 => "main_thread".to_string(),
+            i => format!("io_thread_{i}"),
+        };
+        let us = worker.active_us();
+        lines.put(
+            &format!("used_active_time_{whose}"),
+            format_args!("{}.{:06}", us / 1_000_000, us % 1_000_000),
+        );
+    }
 }
 
 fn command_stats(source: &Source<'_>, lines: &mut Lines) {
@@ -488,6 +505,20 @@ fn error_stats(source: &Source<'_>, lines: &mut Lines) {
 
 fn cluster(_: &Source<'_>, lines: &mut Lines) {
     lines.put("cluster_enabled", 0);
+}
+
+fn debug(source: &Source<'_>, lines: &mut Lines) {
+    let workers = &source.engine.workers;
+    let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
+    let most = |of: fn(&Worker) -> &std::sync::atomic::AtomicU64| {
+        workers.iter().map(|w| get(of(w))).max().unwrap_or(0)
+    };
+    lines.put("eventloop_duration_aof_sum", 0);
+    let cron_ns = source.engine.total(|w| &w.cron_ns);
+    lines.put("eventloop_duration_cron_sum", cron_ns / 1000);
+    lines.put("eventloop_duration_max", most(|w| &w.stretch_max_ns) / 1000);
+    lines.put("eventloop_cmd_per_cycle_max", most(|w| &w.batch_max));
+    lines.zeros(&["io_threaded_reads_pending", "io_threaded_writes_pending"]);
 }
 
 fn keyspace(source: &Source<'_>, lines: &mut Lines) {

@@ -48,6 +48,8 @@ enum Line<'a> {
     Whole(&'a [u8], usize),
     Incomplete,
     TooLong,
+    /// A carriage return without its line feed.
+    Broken,
 }
 
 #[inline]
@@ -60,10 +62,13 @@ fn line(buffer: &[u8], from: usize) -> Line<'_> {
         None => rest.iter().position(|&b| b == b'\r'),
     };
     match cr {
-        // The byte behind a carriage return is taken for the line feed.
-        Some(at) if at + 1 < rest.len() => Line::Whole(&rest[..at], from + at + 2),
+        Some(at) if at + 1 < rest.len() => match rest[at + 1] {
+            b'\n' => Line::Whole(&rest[..at], from + at + 2),
+            _ => Line::Broken,
+        },
         Some(_) => Line::Incomplete,
-        None if rest.len() > LINE_MAX => Line::TooLong,
+        // The character in front of the count is part of its line.
+        None if rest.len() >= LINE_MAX => Line::TooLong,
         None => Line::Incomplete,
     }
 }
@@ -99,11 +104,24 @@ fn bulk_bytes(digits: &[u8], limits: Limits) -> Result<usize, Error> {
     }
 }
 
-fn not_a_bulk(found: u8) -> Error {
-    let mut text = b"ERR Protocol error: expected '$', got '".to_vec();
-    text.push(found);
-    text.push(b'\'');
-    Error::new(text)
+fn bad_line_end() -> Error {
+    protocol("invalid CRLF in request")
+}
+
+/// Where a bulk's line should begin something else stands. It is refused as soon
+/// as its line is there: `None` until then.
+#[cold]
+fn not_a_bulk(buffer: &[u8], at: usize) -> Option<Error> {
+    match line(buffer, at) {
+        Line::Incomplete => None,
+        Line::TooLong => Some(protocol("too big bulk count string")),
+        Line::Whole(..) | Line::Broken => {
+            let mut text = b"ERR Protocol error: expected '$', got '".to_vec();
+            text.push(buffer[at]);
+            text.push(b'\'');
+            Some(Error::new(text))
+        }
+    }
 }
 
 /// Reads one command at the beginning of `buffer`, which is not empty, and
@@ -122,6 +140,7 @@ pub fn command<'a>(
         Line::Whole(digits, next) => (digits, next),
         Line::Incomplete => return Ok(Parsed::Incomplete),
         Line::TooLong => return Err(protocol("too big mbulk count string")),
+        Line::Broken => return Err(bad_line_end()),
     };
     let count = args_count(digits, limits)?;
     let first = argv.len();
@@ -143,27 +162,36 @@ pub fn command<'a>(
             return Ok(incomplete(argv, at, 0));
         }
         if buffer[at] != b'$' {
-            return Err(not_a_bulk(buffer[at]));
+            return not_a_bulk(buffer, at).map_or_else(|| Ok(incomplete(argv, at, 0)), Err);
         }
         let (digits, start) = match line(buffer, at + 1) {
             Line::Whole(digits, next) => (digits, next),
             Line::Incomplete => return Ok(incomplete(argv, at, 0)),
             Line::TooLong => return Err(protocol("too big bulk count string")),
+            Line::Broken => return Err(bad_line_end()),
         };
         let bytes = bulk_bytes(digits, limits)?;
         if buffer.len() - start < bytes + 2 {
             return Ok(incomplete(argv, at, bytes));
         }
-        argv.push(&buffer[start..start + bytes]);
         at = start + bytes + 2;
+        if buffer[at - 2..at] != *b"\r\n" {
+            return Err(bad_line_end());
+        }
+        argv.push(&buffer[start..at - 2]);
     }
     Ok(Parsed::Command(at))
 }
 
+/// The words of a line, in memory of their own.
+pub type Words = Vec<Vec<u8>>;
+
 /// Reads one inline command, as [`command`] does; its words are copied, since
-/// quotes and escapes may change them.
-pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
-    let Some(end) = buffer.iter().position(|&b| b == b'\n') else {
+/// quotes and escapes may change them. A line with a zero byte never ends, as
+/// for Valkey's C strings.
+pub fn inline(buffer: &[u8]) -> Result<Option<(Words, usize)>, Error> {
+    let end = buffer.iter().position(|&b| b == b'\n' || b == 0);
+    let Some(end) = end.filter(|&at| buffer[at] == b'\n') else {
         return match buffer.len() > LINE_MAX {
             true => Err(protocol("too big inline request")),
             false => Ok(None),
@@ -177,68 +205,55 @@ pub fn inline(buffer: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Error> {
     }
 }
 
-/// Splits a line into words; double quotes know escapes, single ones only `\'`.
-/// `None` where quotes do not end, or end in the middle of a word.
-pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// Splits a line into words, parts of which may be quoted; double quotes know
+/// escapes, single ones only `\'`. A quote that ends the line closes, even behind
+/// a backslash, which stands for itself then. `None` where quotes do not end.
+pub fn words(line: &[u8]) -> Option<Words> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
         while let [b, tail @ ..] = rest
-            && is_space(*b)
+            && (is_blank(*b) || matches!(b, 0x0b | 0x0c))
         {
             rest = tail;
         }
-        if rest.is_empty() {
+        // A zero byte ends the line for Valkey's C strings.
+        if matches!(rest, [] | [0, ..]) {
             return Some(words);
         }
         let mut word = Vec::new();
-        loop {
-            match rest {
-                [b'"', tail @ ..] => {
-                    rest = double_quoted(tail, &mut word)?;
-                    break;
-                }
-                [b'\'', tail @ ..] => {
-                    rest = single_quoted(tail, &mut word)?;
-                    break;
-                }
-                // A zero byte ends the line for Redis's C strings.
-                [] | [0, ..] => break,
-                [b, ..] if is_space(*b) => break,
-                [b, tail @ ..] => {
+        while let [b, tail @ ..] = rest
+            && !is_blank(*b)
+            && *b != 0
+        {
+            rest = match b {
+                b'"' => double_quoted(tail, &mut word)?,
+                b'\'' => single_quoted(tail, &mut word)?,
+                _ => {
                     word.push(*b);
-                    rest = tail;
+                    tail
                 }
-            }
+            };
         }
         words.push(word);
-        if rest.first() == Some(&0) {
-            return Some(words);
-        }
     }
 }
 
-fn is_space(b: u8) -> bool {
-    matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
-}
-
-/// What stands behind a closing quote must be a space or the end.
-fn after_quote(rest: &[u8]) -> Option<&[u8]> {
-    rest.first()
-        .is_none_or(|&b| is_space(b) || b == 0)
-        .then_some(rest)
+/// What ends a word; vertical tabs and form feeds only separate words.
+fn is_blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         rest = match rest {
-            [b'"', tail @ ..] => return after_quote(tail),
+            [b'"', tail @ ..] => return Some(tail),
             [b'\\', b'x', a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
                 let digit = |d: &u8| (*d as char).to_digit(16).map_or(0, |d| d as u8);
                 word.push(digit(a) * 16 + digit(b));
                 tail
             }
-            [b'\\', escaped, tail @ ..] => {
+            [b'\\', escaped, tail @ ..] if !tail.is_empty() => {
                 word.push(match escaped {
                     b'n' => b'\n',
                     b'r' => b'\r',
@@ -249,11 +264,11 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
                 });
                 tail
             }
+            [] | [0, ..] => return None,
             [b, tail @ ..] => {
                 word.push(*b);
                 tail
             }
-            [] => return None,
         }
     }
 }
@@ -261,16 +276,16 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
 fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         rest = match rest {
-            [b'\'', tail @ ..] => return after_quote(tail),
-            [b'\\', b'\'', tail @ ..] => {
+            [b'\'', tail @ ..] => return Some(tail),
+            [b'\\', b'\'', tail @ ..] if !tail.is_empty() => {
                 word.push(b'\'');
                 tail
             }
+            [] | [0, ..] => return None,
             [b, tail @ ..] => {
                 word.push(*b);
                 tail
             }
-            [] => return None,
         }
     }
 }
@@ -286,8 +301,14 @@ pub struct Partial {
 
 impl Partial {
     /// Takes what it can from `buffer` and says how much that was: less than all
-    /// where the command is complete, or where a count's line is cut.
-    pub fn feed(&mut self, buffer: &[u8], limits: Limits) -> Result<usize, Error> {
+    /// where the command is complete, or where a count's line is cut. An empty
+    /// `spare` becomes an argument's memory where it is of the right size.
+    pub fn feed(
+        &mut self,
+        buffer: &[u8],
+        limits: Limits,
+        spare: &mut Vec<u8>,
+    ) -> Result<usize, Error> {
         let mut at = 0;
         while self.missing > 0 {
             if let Some((bytes, len)) = &mut self.bulk {
@@ -299,6 +320,9 @@ impl Partial {
                 if taken < wanted {
                     return Ok(at);
                 }
+                if !bytes.ends_with(b"\r\n") {
+                    return Err(bad_line_end());
+                }
                 bytes.truncate(*len);
                 self.args.push(std::mem::take(bytes));
                 self.bulk = None;
@@ -309,7 +333,7 @@ impl Partial {
                 return Ok(at);
             }
             if buffer[at] != b'$' {
-                return Err(not_a_bulk(buffer[at]));
+                return not_a_bulk(buffer, at).map_or(Ok(at), Err);
             }
             match line(buffer, at + 1) {
                 Line::Whole(digits, next) => {
@@ -317,11 +341,16 @@ impl Partial {
                     // Room is made as the bytes come: a client that only
                     // announces half a gigabyte does not get it.
                     let room = (bytes + 2).min(1024 * 1024);
-                    self.bulk = Some((Vec::with_capacity(room), bytes));
+                    let held = match spare.is_empty() && spare.capacity() == room {
+                        true => std::mem::take(spare),
+                        false => Vec::with_capacity(room),
+                    };
+                    self.bulk = Some((held, bytes));
                     at = next;
                 }
                 Line::Incomplete => return Ok(at),
                 Line::TooLong => return Err(protocol("too big bulk count string")),
+                Line::Broken => return Err(bad_line_end()),
             }
         }
         Ok(at)
@@ -347,6 +376,19 @@ impl Partial {
     /// The arguments.
     pub fn into_args(self) -> Vec<Vec<u8>> {
         self.args
+    }
+
+    /// Gives back memory that is held for bytes to come.
+    pub fn shrink(&mut self) {
+        if let Some((bytes, _)) = &mut self.bulk {
+            bytes.shrink_to_fit();
+        }
+    }
+
+    /// Bytes that have come.
+    pub fn bytes(&self) -> usize {
+        let args: usize = self.args.iter().map(Vec::len).sum();
+        args + self.bulk.as_ref().map_or(0, |(b, _)| b.len())
     }
 
     /// Bytes of memory that it holds.

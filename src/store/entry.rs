@@ -39,6 +39,8 @@ pub const BLOCK_MAX: usize = Slab::BLOCK_MAX;
 pub const BLOB_MIN: usize = 16 * 1024;
 
 const HEAD: usize = 8;
+/// Bytes of the smallest entry: an empty string under an empty key.
+pub const BYTES_MIN: usize = HEAD + 2;
 const DEADLINE_6: u8 = 1;
 const DEADLINE_8: u8 = 2;
 const LONG_KEY: u8 = 4;

@@ -23,6 +23,10 @@ pub struct Keyspace {
 }
 
 /// Shards that are locked together.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for every command with several keys"
+)]
 pub enum Locked<'a> {
     /// None of them.
     None,

@@ -13,6 +13,9 @@ use super::table::{Place, Table};
 /// Set for a client when a key that it watches changes.
 pub type WatchFlag = Arc<AtomicBool>;
 
+/// A database and a key of it.
+type WatchedKey = (u32, Box<[u8]>);
+
 /// What happened in a shard since the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -32,7 +35,7 @@ pub struct Stats {
 pub struct Shard {
     tables: Vec<Option<Box<Table>>>,
     bits: u8,
-    watched: HashMap<(u32, Box<[u8]>), SmallVec<[WatchFlag; 1]>>,
+    watched: HashMap<WatchedKey, SmallVec<[WatchFlag; 1]>>,
     /// What it remembers of entries that were evicted.
     ghosts: Ghosts,
     /// What happened here.

@@ -33,12 +33,15 @@
 #![allow(unsafe_code)]
 
 mod cursor;
+mod place;
 
 use std::ptr::NonNull;
 
 pub use cursor::CURSOR_BITS;
+pub use place::Place;
 
 use cursor::Cursor;
+use place::Generation;
 
 use super::entry::{self, Draft, Entry, EntryMut, Slab};
 use super::wheel::{TICK_MS, Timer};
@@ -304,14 +307,6 @@ fn size_for(count: usize) -> u8 {
     LINES[LINES.partition_point(|&n| usize::from(n) < wanted)]
 }
 
-/// Where an entry stands; good until the table next changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    segment: u32,
-    line: u8,
-    slot: u8,
-}
-
 /// See the head of this file.
 pub struct Table {
     /// The first of a segment's references counts and is kept up to date; the
@@ -329,6 +324,7 @@ pub struct Table {
     slab: Slab,
     lines: LineSlab,
     published: usize,
+    generation: Generation,
 }
 
 // SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
@@ -349,6 +345,7 @@ impl Table {
             slab: Slab::new(),
             lines,
             published: 0,
+            generation: Generation::default(),
         }
     }
 
@@ -460,11 +457,7 @@ impl Table {
             for slot in slots_of(line.matches(frag as u8)) {
                 let bits = line.slots[slot];
                 if bits >> PLACE_AT == u64::from(frag >> 8) && self.read(bits).key() == key {
-                    return Some(Place {
-                        segment: index as u32,
-                        line: at as u8,
-                        slot: slot as u8,
-                    });
+                    return Some(Place::new(index, at, slot, self.generation));
                 }
             }
             if !line.is_passed() {
@@ -485,12 +478,14 @@ impl Table {
 
     #[inline]
     fn slot(&self, place: Place) -> u64 {
+        place.check(self.generation);
         self.directory[place.segment as usize].lines()[usize::from(place.line)].slots
             [usize::from(place.slot)]
     }
 
     #[inline]
     fn slot_mut(&mut self, place: Place) -> &mut u64 {
+        place.check(self.generation);
         &mut self.directory[place.segment as usize].lines_mut()[usize::from(place.line)].slots
             [usize::from(place.slot)]
     }
@@ -518,16 +513,13 @@ impl Table {
         let timer = Timer::new(draft.deadline, now_ms);
         let at = entry::create(&mut self.slab, draft);
         self.count_in(at, timer);
+        self.generation.advance();
         let frag = frag(digest);
         let due = due_tick(timer, now_ms);
         let segment = &mut self.directory[first];
         let (line, slot) = segment.put(frag, slot_for(at, frag, timer));
         segment.due = earlier(segment.due, due);
-        Place {
-            segment: first as u32,
-            line: line as u8,
-            slot: slot as u8,
-        }
+        Place::new(first, line, slot, self.generation)
     }
 
     /// Puts another value, and deadline, in the place of an entry with the same key.
@@ -609,6 +601,8 @@ impl Table {
 
     /// Removes an entry.
     pub fn remove(&mut self, place: Place) {
+        place.check(self.generation);
+        self.generation.advance();
         let (first, _) = self.group(place.segment as usize);
         let bits = self.directory[first].take(place.line.into(), place.slot.into());
         self.count_out(address(bits));
@@ -817,11 +811,7 @@ impl Table {
                     }
                     // SAFETY: a prefetch has no effect but on caches.
                     unsafe { prefetch(address(bits).as_ptr()) };
-                    out.push(Place {
-                        segment: first as u32,
-                        line: at as u8,
-                        slot: slot as u8,
-                    });
+                    out.push(Place::new(first, at, slot, self.generation));
                     if out.len() == enough {
                         return;
                     }
@@ -902,6 +892,7 @@ impl Table {
             if deadline.is_some_and(|ms| ms <= now_ms) {
                 gone(entry);
                 // Not by way of `remove`, which might shrink under our feet.
+                self.generation.advance();
                 self.directory[first].take(at, slot);
                 self.count_out(address(bits));
                 // SAFETY: the slot is free now.

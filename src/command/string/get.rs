@@ -1,7 +1,6 @@
 //! Commands that read a string, some of which then let go of the key.
 
 use super::options::{Expiry, Options, Takes};
-use super::set::delete_as_expired;
 use super::{string, write_value};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
@@ -84,7 +83,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let entry = ctx.txn.entry(found);
     write_value(&mut ctx.reply, string(entry)?);
     match deadline {
-        Some(ms) if ms <= ctx.txn.now_ms => delete_as_expired(ctx, &key, found),
+        Some(ms) if ms <= ctx.txn.now_ms => ctx.txn.remove_expired(&key, found),
         Some(ms) => {
             ctx.txn.set_deadline(&key, found, deadline, Event::EXPIRE);
             ctx.txn.rewrite(|| {

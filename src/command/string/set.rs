@@ -3,7 +3,6 @@
 use super::options::{Condition, Expiry, Options, Takes, Unit};
 use super::{SET, string, write_value};
 use crate::base::num;
-use crate::config::param;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
@@ -116,7 +115,7 @@ fn write(
     let deadline = match deadline {
         Some(ms) if ms <= ctx.txn.now_ms => {
             if let Some(found) = found {
-                delete_as_expired(ctx, key, found);
+                ctx.txn.remove_expired(key, found);
             }
             return Ok(true);
         }
@@ -157,17 +156,6 @@ fn without_get(argv: &[&[u8]]) -> Vec<Vec<u8>> {
     };
     let kept = argv.iter().enumerate().filter(is_kept);
     kept.map(|(_, word)| word.to_vec()).collect()
-}
-
-/// Removes a key whose new deadline lies in the past.
-pub(super) fn delete_as_expired(ctx: &mut Ctx<'_, '_>, key: &Key<'_>, found: Found) {
-    ctx.txn.remove(key, found, Event::EXPIRED);
-    ctx.txn.shard_for(key).stats.expired += 1;
-    let word = match ctx.engine.settings.flag(param::LAZYFREE_LAZY_EXPIRE) {
-        true => "UNLINK",
-        false => "DEL",
-    };
-    ctx.txn.rewrite(|| vec![word.into(), key.bytes.to_vec()]);
 }
 
 /// DELIFEQ key value

@@ -236,7 +236,7 @@ impl Evictor {
     /// Which of the candidates goes.
     pub fn choose(&self, candidates: &[Candidate]) -> Option<usize> {
         let now = self.policy.now();
-        let all = candidates.iter().enumerate();
+        let mut all = candidates.iter().enumerate();
         let chosen = match self.order() {
             Order::Learned => {
                 let samples: smallvec::SmallVec<[learned::Sample; 64]> = candidates
@@ -263,7 +263,7 @@ impl Evictor {
             Order::Ttl => all.min_by_key(|(_, c)| c.deadline.unwrap_or(u64::MAX)),
             Order::Random | Order::Time => {
                 let any = clock::random_below(candidates.len() as u64) as usize;
-                all.skip(any).next()
+                all.nth(any)
             }
         };
         chosen.map(|(i, _)| i)

@@ -380,6 +380,25 @@ proptest! {
     }
 }
 
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic = "a place was used after its table gained or lost an entry"]
+fn a_place_is_no_good_once_another_key_went() {
+    let mut table = Table::new(0);
+    let places = [b"a", b"b"].map(|key| {
+        let draft = Draft {
+            key,
+            value: NewValue::Int(1),
+            deadline: None,
+            raw: false,
+            access: 0,
+        };
+        table.insert(hash::digest(key), draft, START_MS)
+    });
+    table.remove(places[1]);
+    table.entry(places[0]);
+}
+
 #[test]
 fn a_table_grows_through_keys_that_reach_a_segment_by_any_reference() {
     let mut pair = Pair::new(0);
