@@ -202,7 +202,7 @@ impl<'a> Terms<'a> {
 }
 
 fn unknown(what: &str, text: &[u8]) -> Error {
-    format!("ERR {what} '{}'", String::from_utf8_lossy(text)).into()
+    Error::quoting(&format!("ERR {what} '"), text, "'")
 }
 
 fn seconds(args: &mut Args<'_>, option: &str) -> Result<u64, Error> {

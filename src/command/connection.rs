@@ -189,8 +189,8 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             check_name(text)?;
             name = Some(text);
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+            let before = "ERR Syntax error in HELLO option '";
+            return Err(Error::quoting(before, option, "'"));
         }
     }
     if let Some((user, password)) = credentials {

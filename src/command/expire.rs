@@ -181,8 +181,7 @@ impl Condition {
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
                 _ => {
-                    let text = [b"ERR Unsupported option ".as_slice(), word].concat();
-                    return Err(Error::new(text));
+                    return Err(Error::quoting("ERR Unsupported option ", word, ""));
                 }
             }
         }

@@ -118,13 +118,23 @@ impl Error {
         ))
     }
 
+    /// An error with a client's own words in it, as far as a C string shows them.
+    pub fn quoting(before: &str, words: &[u8], after: &str) -> Error {
+        Error::new(
+            [
+                before.as_bytes(),
+                shown(words, words.len()),
+                after.as_bytes(),
+            ]
+            .concat(),
+        )
+    }
+
     /// A subcommand, or arguments, that the handler of a container does not take.
     pub fn unknown_subcommand_or_arity(container: &str, name: &[u8]) -> Error {
-        let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
-        let upper = container.to_uppercase();
-        Error::new(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {upper} HELP."
-        ))
+        let after = format!("'. Try {} HELP.", container.to_uppercase());
+        let before = "ERR unknown subcommand or wrong number of arguments for '";
+        Error::quoting(before, shown(name, 128), &after)
     }
 
     /// "invalid expire time in 'name' command".
@@ -134,21 +144,19 @@ impl Error {
 
     /// A subcommand that the container does not have.
     pub fn unknown_subcommand(container: &str, name: &[u8]) -> Error {
-        let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
-        let upper = container.to_uppercase();
-        Error::new(format!(
-            "ERR unknown subcommand '{shown}'. Try {upper} HELP."
-        ))
+        let after = format!("'. Try {} HELP.", container.to_uppercase());
+        Error::quoting("ERR unknown subcommand '", shown(name, 128), &after)
     }
 
     /// A command that nobody knows, with the beginning of its arguments.
     pub fn unknown_command(argv: &[&[u8]]) -> Error {
         let name = shown(argv[0], 128);
-        let mut text = format!(
-            "ERR unknown command '{}', with args beginning with: ",
-            String::from_utf8_lossy(name)
-        )
-        .into_bytes();
+        let mut text = [
+            b"ERR unknown command '",
+            name,
+            b"', with args beginning with: ",
+        ]
+        .concat();
         let mut room = 128usize;
         for arg in &argv[1..] {
             if room == 0 {

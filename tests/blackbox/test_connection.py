@@ -313,9 +313,11 @@ def test_client_kill_by_id_address_and_name(server, client):
     for options in (lambda v: ("ID", v.call("CLIENT", "ID")), lambda v: ("ADDR", "%s:%d" % v.socket.getsockname()),
                     lambda v: (v.says("CLIENT SETNAME victim", OK), ("NAME", "victim"))[1]):
         with server.raw() as victim:
+            victim.says("PING", Simple("PONG"))
             client.says(("CLIENT", "KILL", *options(victim)), 1)
             assert victim.read_to_end() == b""
     with server.raw() as victim:
+        victim.says("PING", Simple("PONG"))
         client.says("CLIENT KILL %s:%d" % victim.socket.getsockname(), OK)
         assert victim.read_to_end() == b""
 
@@ -327,6 +329,7 @@ def test_client_kill_skips_itself_unless_told_otherwise(server, client):
     client.says(f"CLIENT KILL ID {me} SKIPME no", 1)
     assert client.read_to_end() == b""
     with server.raw() as c:
+        c.says("PING", Simple("PONG"))
         c.says("CLIENT KILL %s:%d" % c.socket.getsockname(), OK)
         assert c.read_to_end() == b""
 
