@@ -5,7 +5,6 @@ use crate::base::log;
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
-use crate::exec::room;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
 use crate::protocol::error::Error;
 use crate::store::shard::Stats;
@@ -169,8 +168,7 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
         })?;
     }
     // Cheap, and right whatever of it changed.
-    room::configure(engine.keyspace.evictor(), settings);
-    engine.effects.configure(settings);
+    engine.configure();
     if is_changed(param::LOGLEVEL.name()) {
         log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     }
