@@ -182,8 +182,7 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
         })?;
     }
     // Cheap, and right whatever of it changed.
-    room::configure(engine.keyspace.evictor(), settings);
-    engine.effects.configure(settings);
+    engine.configure();
     if is_changed(param::LOGLEVEL.name()) {
         log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     }

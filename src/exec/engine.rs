@@ -15,7 +15,7 @@ use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use crate::base::clock;
-use crate::config::Settings;
+use crate::config::{ClientClass, OutputLimit, Settings};
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
 use crate::store::table::Table;
@@ -53,6 +53,8 @@ pub struct Engine {
     pub active_expiry: AtomicBool,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
+    /// Whether ordinary clients have an output limit.
+    pub output_limited: AtomicBool,
     /// Whether every reply counts as a block of the reply list, for output limits
     /// (DEBUG CLIENT-ENFORCE-REPLY-LIST).
     pub replies_listed: AtomicBool,
@@ -212,18 +214,25 @@ impl Shutdown {
 }
 
 impl Engine {
+    /// Makes the settings that are kept in another form take effect.
+    pub fn configure(&self) {
+        let settings = &self.settings;
+        super::room::configure(self.keyspace.evictor(), settings);
+        self.effects.configure(settings);
+        let limit = settings.output_limits().of(ClientClass::Normal);
+        let is_limited = limit != OutputLimit::default();
+        self.output_limited.store(is_limited, Ordering::Relaxed);
+    }
+
     /// A server without data, for `workers` workers.
     pub fn new(settings: Arc<Settings>, commands: CommandTable, workers: usize) -> Engine {
         let numbers = commands.counters();
         let keyspace = Keyspace::new((workers * 16).max(16));
-        super::room::configure(keyspace.evictor(), &settings);
-        let effects = Effects::default();
-        effects.configure(&settings);
-        Engine {
+        let engine = Engine {
             keyspace,
             settings,
             clients: Clients::default(),
-            effects,
+            effects: Effects::default(),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters: Arc::default(),
             baseline: Mutex::default(),
@@ -234,13 +243,16 @@ impl Engine {
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
+            output_limited: AtomicBool::new(false),
             replies_listed: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),
             startup_bytes: memory::used_bytes(),
             commands,
-        }
+        };
+        engine.configure();
+        engine
     }
 
     /// Sums a counter over the workers.

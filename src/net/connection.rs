@@ -238,11 +238,17 @@ impl Connection {
         let active_ms = &self.session.client.active_ms;
         active_ms.store(clock::unix_ms(), Ordering::Relaxed);
         if !left.is_empty() {
-            if self.rest.capacity() < left.len().max(OWN_MIN) {
-                self.rest.reserve_exact(left.len().max(OWN_MIN));
-            }
+            self.make_room(left.len().max(OWN_MIN));
             self.rest.extend_from_slice(left);
             self.rest_peak = self.rest_peak.max(left.len());
+        }
+    }
+
+    /// Makes the empty buffer at least so large. There is nothing in the old one
+    /// that would have to be copied.
+    fn make_room(&mut self, bytes: usize) {
+        if self.rest.capacity() < bytes {
+            self.rest = Vec::with_capacity(bytes);
         }
     }
 
@@ -281,7 +287,7 @@ impl Connection {
             self.run_owned(words, out);
             // Who sent a large argument is likely to send another.
             if (OWN_MODEST..OWN_MAX).contains(&last) {
-                self.rest.reserve_exact(last + 2);
+                self.make_room(last + 2);
                 self.rest_peak = self.rest_peak.max(last + 2);
             }
         }
@@ -382,7 +388,7 @@ impl Connection {
                 self.publish_output();
             }
         }
-        let partial = self.partial.as_ref().map_or(0, Partial::bytes);
+        let partial = self.partial.as_ref().map_or(0, Partial::held_bytes);
         let multi = self.session.multi.as_ref().map_or(0, |m| m.bytes);
         let query = self.rest.len() + partial + multi;
         if query as i64 > self.engine.settings.int(param::CLIENT_QUERY_BUFFER_LIMIT) {
@@ -436,9 +442,12 @@ impl Connection {
     #[inline]
     fn hold_to_limits(&mut self, out: &Output) {
         let bytes = self.pending.len() + out.len();
-        let counts = bytes > OUTPUT_FREE || self.engine.replies_listed.load(Ordering::Relaxed);
+        let engine = &self.engine;
+        let counts = bytes > OUTPUT_FREE || engine.replies_listed.load(Ordering::Relaxed);
+        let is_limited =
+            engine.output_limited.load(Ordering::Relaxed) || !self.session.was_authenticated;
         let client = &self.session.client;
-        if counts && bytes > 0 {
+        if counts && is_limited && bytes > 0 {
             self.check_limits(bytes);
         } else if client.over_soft_since_ms.load(Ordering::Relaxed) != 0 {
             client.over_soft_since_ms.store(0, Ordering::Relaxed);

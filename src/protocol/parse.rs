@@ -150,8 +150,9 @@ pub fn command<'a>(
                 argv.truncate(first);
                 return Parsed::Incomplete;
             }
-            let args = argv.drain(first..).map(<[u8]>::to_vec).collect();
+            let args: Vec<Vec<u8>> = argv.drain(first..).map(<[u8]>::to_vec).collect();
             let partial = Partial {
+                args_bytes: args.iter().map(Vec::len).sum(),
                 args,
                 missing: count - i,
                 bulk: None,
@@ -294,6 +295,8 @@ fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
 #[derive(PartialEq, Eq, Debug)]
 pub struct Partial {
     args: Vec<Vec<u8>>,
+    /// Their lengths together.
+    args_bytes: usize,
     missing: i64,
     /// The argument that is coming in, and its length.
     bulk: Option<(Vec<u8>, usize)>,
@@ -324,6 +327,7 @@ impl Partial {
                     return Err(bad_line_end());
                 }
                 bytes.truncate(*len);
+                self.args_bytes += *len;
                 self.args.push(std::mem::take(bytes));
                 self.bulk = None;
                 self.missing -= 1;
@@ -387,13 +391,12 @@ impl Partial {
 
     /// Bytes that have come.
     pub fn bytes(&self) -> usize {
-        let args: usize = self.args.iter().map(Vec::len).sum();
-        args + self.bulk.as_ref().map_or(0, |(b, _)| b.len())
+        self.args_bytes + self.bulk.as_ref().map_or(0, |(b, _)| b.len())
     }
 
     /// Bytes of memory that it holds.
     pub fn held_bytes(&self) -> usize {
-        let args: usize = self.args.iter().map(|a| a.capacity() + 24).sum();
+        let args = self.args_bytes + self.args.capacity() * size_of::<Vec<u8>>();
         args + self.bulk.as_ref().map_or(0, |(b, _)| b.capacity())
     }
 }
