@@ -27,15 +27,14 @@ use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
 use crate::exec::session::{Closing, Session};
 use crate::protocol::error::Error;
+use crate::protocol::feed::{self, Sink};
 use crate::protocol::output::Output;
-use crate::protocol::parse::{self, Limits, Parsed, Partial};
+use crate::protocol::parse::{Limits, Partial};
 use crate::protocol::reply::Reply;
 use crate::{verbose, warning};
 
 /// What one read takes at most.
 const INPUT_BYTES: usize = 64 * 1024;
-/// Commands of one batch: what is prefetched for them stays in the nearest cache.
-const BATCH: usize = 64;
 /// Reads in a row before other connections get their turn.
 const TURNS: usize = 4;
 /// A string of at least this size is kept in the memory that it was read into.
@@ -90,6 +89,62 @@ enum End {
     Failed,
     /// It broke a limit, which is said here.
     Limit(&'static str),
+}
+
+/// Runs what a connection's client sends.
+struct Runner<'a, 'c> {
+    engine: &'c Engine,
+    session: &'c mut Session,
+    batch: &'c mut Batch<'a>,
+    out: &'c mut Output,
+}
+
+impl<'a> Sink<'a> for Runner<'a, '_> {
+    #[inline]
+    fn limits(&self) -> Limits {
+        Limits {
+            bulk_bytes: self.engine.settings.int(param::PROTO_MAX_BULK_LEN),
+            authenticated: self.session.authenticated,
+        }
+    }
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        self.session.closing == Closing::No
+    }
+
+    #[inline]
+    fn argv(&mut self) -> &mut Vec<&'a [u8]> {
+        &mut self.batch.argv
+    }
+
+    #[inline]
+    fn end_command(&mut self, first: usize) {
+        self.batch.end_command(first);
+    }
+
+    #[inline]
+    fn gathered(&self) -> usize {
+        self.batch.len()
+    }
+
+    #[inline]
+    fn run_batch(&mut self) {
+        run_batch(self.engine, self.session, self.batch, &[], self.out);
+        self.batch.clear();
+    }
+
+    fn run_owned(&mut self, words: Vec<Vec<u8>>) {
+        let words: Vec<Arc<Vec<u8>>> = words.into_iter().map(Arc::new).collect();
+        let blobs: Vec<Option<Arc<Vec<u8>>>> = words
+            .iter()
+            .map(|w| (w.len() >= BLOB_MIN).then(|| w.clone()))
+            .collect();
+        let mut batch = Batch::default();
+        batch.argv.extend(words.iter().map(|w| w.as_slice()));
+        batch.end_command(0);
+        run_batch(self.engine, self.session, &mut batch, &blobs, self.out);
+    }
 }
 
 impl Connection {
@@ -177,13 +232,6 @@ impl Connection {
         Poll::Ready(Ok(if direct { 0 } else { filled + n }))
     }
 
-    fn limits(&self) -> Limits {
-        Limits {
-            bulk_bytes: self.engine.settings.int(param::PROTO_MAX_BULK_LEN),
-            authenticated: self.session.authenticated,
-        }
-    }
-
     /// Runs every command that is complete with what came; keeps the rest.
     fn run(&mut self, scratch: &mut Scratch, filled: usize) {
         let Scratch { input, out, batch } = scratch;
@@ -205,97 +253,20 @@ impl Connection {
         self.rest.shrink_to(4 * self.rest.len());
     }
 
-    /// Runs what is complete at the beginning of `input` and says how long that
-    /// was. An error is the protocol's: nothing behind it can be understood.
+    /// As [`feed::run`].
     fn run_input<'a>(
         &mut self,
         input: &'a [u8],
         batch: &mut Batch<'a>,
         out: &mut Output,
     ) -> Result<usize, Error> {
-        let mut at = 0;
-        if let Some(mut partial) = self.partial.take() {
-            at = partial.feed(input, self.limits())?;
-            if !partial.is_complete() {
-                self.partial = Some(partial);
-                return Ok(at);
-            }
-            self.run_owned(partial.into_args(), out);
-        }
-        while self.session.closing == Closing::No && at < input.len() {
-            let limits = self.limits();
-            // What a stranger may send depends on what it has sent before.
-            let most = if limits.authenticated { BATCH } else { 1 };
-            batch.clear();
-            let mut cut = Ok(());
-            let mut more = true;
-            while at < input.len() && batch.len() < most {
-                if input[at] != b'*' {
-                    break;
-                }
-                let first = batch.argv.len();
-                match parse::command(&input[at..], limits, &mut batch.argv) {
-                    Ok(Parsed::Command(used)) => {
-                        at += used;
-                        if batch.argv.len() > first {
-                            batch.end_command(first);
-                        }
-                        continue;
-                    }
-                    Ok(Parsed::Incomplete) => {}
-                    Ok(Parsed::Partial(mut partial, used)) => {
-                        at += used;
-                        match partial.feed(&input[at..], limits) {
-                            Ok(fed) => at += fed,
-                            Err(error) => cut = Err(error),
-                        }
-                        self.partial = Some(partial);
-                    }
-                    Err(error) => cut = Err(error),
-                }
-                more = false;
-                break;
-            }
-            let stop = !batch.is_empty();
-            if stop {
-                run_batch(&self.engine, &mut self.session, batch, &[], out);
-                if self.session.closing != Closing::No {
-                    return Ok(input.len());
-                }
-            }
-            cut?;
-            if !more {
-                return Ok(at);
-            }
-            if at < input.len() && input[at] != b'*' {
-                match parse::inline(&input[at..])? {
-                    Some((words, used)) => {
-                        at += used;
-                        if !words.is_empty() {
-                            self.run_owned(words, out);
-                        }
-                    }
-                    None => return Ok(at),
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    /// Runs a command whose words have memory of their own.
-    fn run_owned(&mut self, words: Vec<Vec<u8>>, out: &mut Output) {
-        let words: Vec<Arc<Vec<u8>>> = words.into_iter().map(Arc::new).collect();
-        if words.is_empty() {
-            return;
-        }
-        let blobs: Vec<Option<Arc<Vec<u8>>>> = words
-            .iter()
-            .map(|w| (w.len() >= BLOB_MIN).then(|| w.clone()))
-            .collect();
-        let mut batch = Batch::default();
-        batch.argv.extend(words.iter().map(|w| w.as_slice()));
-        batch.end_command(0);
-        run_batch(&self.engine, &mut self.session, &mut batch, &blobs, out);
+        let mut runner = Runner {
+            engine: &self.engine,
+            session: &mut self.session,
+            batch,
+            out,
+        };
+        feed::run(input, &mut self.partial, &mut runner)
     }
 
     /// Writes what the batch answered, and holds the client to its limits.
