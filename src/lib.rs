@@ -1,5 +1,42 @@
-//! Larder.
-#![allow(missing_docs)]
+//! Larder: a cache server that speaks Redis's protocol.
+//!
+//! # The map
+//!
+//! A layer imports only what stands above it here; `tests/layers.rs` reads the
+//! imports and fails where that is broken.
+//!
+//! * [`base`]: time, randomness, hashes, numbers, glob, the log. **Knows nothing**
+//!   of keys, clients or the protocol.
+//! * [`config`]: redis.conf's grammar and the one table of parameters, from which
+//!   CONFIG, the command line and `conf/larder.conf` come. **Changes no state**
+//!   but its own and the config file.
+//! * [`protocol`]: bytes to commands, replies to bytes; every error that a client
+//!   sees. **Knows neither** keys nor commands.
+//! * [`types`]: pure data structures and algorithms. **Knows no** keys, deadlines
+//!   or clients.
+//! * [`store`]: entries, tables, shards, expiry, eviction, memory. **Knows
+//!   neither** clients nor the protocol, nor which command is running. All unsafe
+//!   code about entries is in four of its files.
+//! * [`exec`]: what a command is, which shards it locks, how it is run, what
+//!   effect it leaves. **A handler sees only the keys that its row declares.**
+//! * [`observe`]: renders what the layers count. **Counts nothing itself.**
+//! * [`command`]: the families, one a file: rows and handlers.
+//! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
+//! * [`server`]: the wiring: start, cron, end.
+//!
+//! # A byte's way
+//!
+//! `net::connection` reads → `protocol::parse` cuts → `exec::dispatch` looks up,
+//! prefetches, locks → a handler in `command` reads and changes entries through
+//! `exec::txn` → `protocol::reply` writes → `net::connection` sends.
+//!
+//! # What must not break
+//!
+//! * Whoever holds several shards took them by rising index (`store::keyspace`).
+//! * Every change leaves through `exec::txn` as part of one effect.
+//! * An entry's address stands in exactly one slot of one table (`store::table`).
+//! * An element there from the start of a SCAN to its end is returned.
+
 pub mod base;
 pub mod command;
 pub mod config;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::base::{clock, log, units};
-use crate::config::{Settings, param};
+use crate::config::{Caller, Refusal, Settings, param};
 use crate::exec::engine::Engine;
 use crate::exec::sweep;
 use crate::net::listener::{self, Listener};
@@ -25,6 +27,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(20);
 const SWEEP_SLICE: Duration = Duration::from_micros(500);
 /// Free slab pages that are not worth giving back, in bytes.
 const PAGES_KEPT: usize = 64 * 1024 * 1024;
+
+/// How long closing a listening socket may take.
+const CLOSING_MAX: Duration = Duration::from_millis(200);
 
 /// Why the server ended, as an exit code for the shell.
 pub type ExitCode = i32;
@@ -50,7 +55,6 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
     for name in settings.not_in_force() {
         warning!("The directive '{name}' is accepted, but what it configures is not there yet");
     }
-    raise_descriptor_limit(&settings);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -85,31 +89,62 @@ fn prepare(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Each client wants a descriptor; 32 are for ourselves.
-fn raise_descriptor_limit(settings: &Settings) {
+/// Descriptors that are for ourselves, not for clients.
+const OWN_FILES: u64 = 32;
+
+/// Raises the limit of open files to what `clients` need, and says how many
+/// clients it allows now.
+fn room_for_clients(clients: u64) -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = settings.int(param::MAXCLIENTS) as u64 + 32;
+    let wanted = clients + OWN_FILES;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
+        return clients;
     };
     if soft >= wanted {
-        return;
+        return clients;
     }
     let raised = wanted.min(hard);
-    if raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_err() {
-        warning!("The limit of {soft} open files could not be raised to {raised}");
-    } else if raised < wanted {
-        warning!(
-            "maxclients {} wants {wanted} open files, but the system allows {raised}: connections \
-             beyond that will be refused",
-            wanted - 32
-        );
+    let is_raised = raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok();
+    let limit = if is_raised { raised } else { soft };
+    limit.saturating_sub(OWN_FILES).min(clients)
+}
+
+/// Fits `maxclients` to what the system allows.
+fn fit_maxclients(settings: &Settings) -> Result<(), String> {
+    let wanted = settings.int(param::MAXCLIENTS) as u64;
+    let allowed = room_for_clients(wanted);
+    if allowed == wanted {
+        return Ok(());
     }
+    if allowed == 0 {
+        return Err("The limit of open files leaves none for clients, exiting.".into());
+    }
+    warning!(
+        "maxclients {wanted} wants {} open files, which the system does not allow: it is {allowed} \
+         now. For more, raise the limit ('ulimit -n').",
+        wanted + OWN_FILES
+    );
+    let caller = Caller {
+        is_local: true,
+        is_loading: false,
+    };
+    let text = allowed.to_string();
+    settings
+        .set(&[(b"maxclients", text.as_bytes())], caller, &mut |_| Ok(()))
+        .map_err(|e| e.to_string())
 }
 
 async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode {
-    let listeners = match open_listeners(&settings) {
-        Ok(listeners) => listeners,
+    let opened = fit_maxclients(&settings).and_then(|()| {
+        let tcp = open_tcp(&settings)?;
+        let unix = open_unix(&settings)?;
+        match tcp.is_empty() && unix.is_none() {
+            true => Err("Configured to not listen anywhere, exiting.".into()),
+            false => Ok((tcp, unix)),
+        }
+    });
+    let (tcp, unix) = match opened {
+        Ok(opened) => opened,
         Err(message) => {
             warning!("{message}");
             return 1;
@@ -117,57 +152,122 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     };
     let count = settings.int(param::IO_THREADS).max(1) as usize;
     let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
-    let mut threads = Vec::new();
     let mut handles = Vec::new();
     for index in 0..count {
+        // The threads end with the process.
         match worker::start(engine.clone(), index, cron) {
-            Ok((handle, thread)) => {
-                handles.push(handle);
-                threads.push(thread);
-            }
+            Ok((handle, _thread)) => handles.push(handle),
             Err(error) => {
                 warning!("Worker {index} could not be started: {error}");
                 return 1;
             }
         }
     }
-    let handles: Arc<[Handle]> = handles.into();
     let pid_file = write_pid_file(&settings);
     banner(&settings, from_file.as_deref(), count);
     notice!("Server initialized");
-    let mut sockets = Vec::new();
-    let mut acceptors = Vec::new();
-    for listener in listeners {
-        let kind = match &listener {
-            Listener::Tcp(_) => "tcp",
-            Listener::Unix(_, path) => {
-                sockets.push(path.clone());
-                "unix"
-            }
-        };
-        acceptors.push(tokio::spawn(listener::accept(
-            listener,
-            engine.clone(),
-            handles.clone(),
-        )));
-        notice!("Ready to accept connections {kind}");
+    let doors = Arc::new(Doors {
+        engine: engine.clone(),
+        workers: handles.into(),
+        runtime: tokio::runtime::Handle::current(),
+        tcp: Mutex::default(),
+    });
+    let socket = unix.map(|(listener, path)| {
+        tokio::spawn(doors.clone().accept(listener));
+        notice!("Ready to accept connections unix");
+        path
+    });
+    if !tcp.is_empty() {
+        doors.open_tcp(tcp);
+        notice!("Ready to accept connections tcp");
     }
+    let reconfigured = doors.clone();
+    let _ = engine
+        .reconfigure
+        .set(Box::new(move |changed| reconfigured.reconfigure(changed)));
     wait_for_the_end(&engine).await;
     notice!("User requested shutdown...");
-    for acceptor in acceptors {
-        acceptor.abort();
-    }
+    doors.tcp.lock().drain(..).for_each(|door| door.abort());
     engine.shutdown.end();
     if let Some(path) = pid_file {
         notice!("Removing the pid file.");
         let _ = fs::remove_file(path);
     }
-    for path in sockets {
+    if let Some(path) = socket {
         notice!("Removing the unix socket file.");
         let _ = fs::remove_file(path);
     }
     warning!("Larder is now ready to exit, bye bye...");
     0
+}
+
+/// Where clients come in.
+struct Doors {
+    engine: Arc<Engine>,
+    workers: Arc<[Handle]>,
+    runtime: tokio::runtime::Handle,
+    tcp: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Doors {
+    async fn accept(self: Arc<Doors>, listener: Listener) {
+        listener::accept(listener, self.engine.clone(), self.workers.clone()).await;
+    }
+
+    /// Listens on these and no others; who is connected stays.
+    fn open_tcp(self: &Arc<Doors>, listeners: Vec<Listener>) {
+        let tasks = listeners
+            .into_iter()
+            .map(|l| self.runtime.spawn(self.clone().accept(l)))
+            .collect();
+        let old = std::mem::replace(&mut *self.tcp.lock(), tasks);
+        old.iter().for_each(JoinHandle::abort);
+        // Their ports are free when the tasks are gone, which another thread
+        // sees to; on that thread itself there is nothing to wait for.
+        let began = Instant::now();
+        while !old.iter().all(JoinHandle::is_finished) && began.elapsed() < CLOSING_MAX {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// See [`Engine::reconfigure`].
+    fn reconfigure(self: &Arc<Doors>, changed: &[&'static str]) -> Result<(), Refusal> {
+        let settings = &self.engine.settings;
+        let refuse = |name: &'static str, reason: String| Err(Refusal { name, reason });
+        if changed.contains(&param::MAXCLIENTS.name()) {
+            let wanted = settings.int(param::MAXCLIENTS) as u64;
+            let allowed = room_for_clients(wanted);
+            if allowed < wanted {
+                let reason = format!(
+                    "The operating system is not able to handle the specified number of clients, \
+                     try with {allowed}"
+                );
+                return refuse(param::MAXCLIENTS.name(), reason);
+            }
+        }
+        let moved = [param::PORT.name(), param::BIND.name()];
+        let Some(name) = moved.into_iter().find(|n| changed.contains(n)) else {
+            return Ok(());
+        };
+        // Opening a socket needs the runtime that will serve it.
+        let _context = self.runtime.enter();
+        // The old ones go first: a new address may overlap an old one.
+        self.open_tcp(Vec::new());
+        match open_tcp(settings) {
+            Ok(listeners) => {
+                self.open_tcp(listeners);
+                Ok(())
+            }
+            Err(message) => {
+                warning!("{message}");
+                let reason = match name {
+                    "port" => "Unable to listen on this port. Check server logs.",
+                    _ => "Failed to bind to specified addresses.",
+                };
+                refuse(name, reason.into())
+            }
+        }
+    }
 }
 
 /// A signal, or SHUTDOWN.
@@ -189,33 +289,35 @@ async fn wait_for_the_end(engine: &Engine) {
     engine.shutdown.request();
 }
 
-fn open_listeners(settings: &Settings) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
+fn open_tcp(settings: &Settings) -> Result<Vec<Listener>, String> {
     let port = settings.int(param::PORT);
+    if port == 0 {
+        return Ok(Vec::new());
+    }
+    let port = u16::try_from(port).map_err(|_| format!("Port {port} is none"))?;
     let backlog = settings.int(param::TCP_BACKLOG) as i32;
-    if port != 0 {
-        let port = u16::try_from(port).map_err(|_| format!("Port {port} is none"))?;
-        let bound = listener::bind_tcp(&settings.bind(), port, backlog);
-        listeners.extend(bound.map_err(|(address, error)| {
-            let error = match error.kind() {
-                io::ErrorKind::AddrInUse => "Address already in use".to_string(),
-                _ => error.to_string(),
-            };
-            format!("Could not create server TCP listening socket {address}: bind: {error}")
-        })?);
-    }
+    listener::bind_tcp(&settings.bind(), port, backlog).map_err(|(address, error)| {
+        let error = match error.kind() {
+            io::ErrorKind::AddrInUse => "Address already in use".to_string(),
+            _ => error.to_string(),
+        };
+        format!("Could not create server TCP listening socket {address}: bind: {error}")
+    })
+}
+
+fn open_unix(settings: &Settings) -> Result<Option<(Listener, PathBuf)>, String> {
     let path = settings.text(param::UNIXSOCKET);
-    if !path.is_empty() {
-        let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
-        let mode = settings.int(param::UNIXSOCKETPERM) as u32;
-        listeners
-            .push(listener::bind_unix(&path, mode).map_err(|e| {
-                format!("Failed opening Unix socket {}: bind: {e}", path.display())
-            })?);
+    if path.is_empty() {
+        return Ok(None);
     }
-    match listeners.is_empty() {
-        true => Err("Configured to not listen anywhere, exiting.".into()),
-        false => Ok(listeners),
+    let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
+    let mode = settings.int(param::UNIXSOCKETPERM) as u32;
+    match listener::bind_unix(&path, mode) {
+        Ok(listener) => Ok(Some((listener, path))),
+        Err(error) => Err(format!(
+            "Failed opening Unix socket {}: bind: {error}",
+            path.display()
+        )),
     }
 }
 

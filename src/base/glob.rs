@@ -24,21 +24,33 @@ pub enum Case {
     Ignore,
 }
 
+/// Runs of `*` that a pattern may have: Valkey's recursion goes no deeper.
+const STARS_MAX: usize = 1000;
+
 /// Whether the whole of `text` matches `pattern`.
 ///
-/// As in Valkey, the empty text matches the empty pattern alone, not even `*`.
+/// As in Valkey, the empty text matches the empty pattern alone, not even `*`,
+/// and nothing matches a pattern with more than a thousand `*` before its end.
 pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
     if text.is_empty() {
         return pattern.is_empty();
     }
     let (mut rest, mut at) = (pattern, 0);
     let mut star: Option<(&[u8], usize)> = None;
+    let mut stars = 0;
     while at < text.len() {
         if let [b'*', after @ ..] = rest {
             if after.is_empty() {
                 return true;
             }
             rest = after;
+            if after[0] == b'*' {
+                continue;
+            }
+            stars += 1;
+            if stars > STARS_MAX {
+                return false;
+            }
             star = Some((after, at));
             continue;
         }
@@ -164,6 +176,8 @@ mod tests {
     fn an_abusive_pattern_takes_no_longer_than_its_length_allows() {
         let pattern = "a*".repeat(2000) + "b";
         assert!(!exact(&pattern, &"a".repeat(4000)));
+        let any = |stars: usize| exact(&("*?".repeat(stars) + "***"), &"a".repeat(stars));
+        assert!(any(1000) && !any(1001));
     }
 
     /// The same rules without the shortcut: every `*` tries every length.

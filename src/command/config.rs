@@ -148,7 +148,10 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
     if is_changed(param::LOGLEVEL.name()) {
         log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     }
-    Ok(())
+    match engine.reconfigure.get() {
+        Some(reconfigure) => reconfigure(changed),
+        None => Ok(()),
+    }
 }
 
 fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sha1::{Digest, Sha1};
 
 use super::help;
+use super::string::encoding_name;
 use crate::base::glob::{self, Case};
 use crate::base::{hash, num, units};
 use crate::config::param;
@@ -184,27 +185,26 @@ fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {
 fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = key(ctx.args.bytes()?);
     let fast = ctx.args.flag("FAST");
+    let evictor = ctx.txn.evictor();
     let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
     let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{}",
         entry.key().as_ptr(),
-        encoding(&entry)
+        encoding_name(entry)
     );
     if !fast {
         text += &format!(" serializedlength:{}", serialized_bytes(&entry));
     }
-    text += &format!(" lru:{} lru_seconds_idle:0", entry.access());
+    let access = entry.access();
+    text += &match evictor.is_lfu() {
+        true => format!(" lfu_freq:{}", evictor.frequency(access)),
+        false => format!(
+            " lru:{access} lru_seconds_idle:{}",
+            evictor.idle_seconds(access)
+        ),
+    };
     ctx.reply.simple(&text);
     Ok(())
-}
-
-/// As OBJECT ENCODING names it.
-fn encoding(entry: &Entry<'_>) -> &'static str {
-    match entry.value() {
-        Value::Int(_) => "int",
-        Value::Str(s) if s.len() <= 44 && !entry.is_raw() => "embstr",
-        _ => "raw",
-    }
 }
 
 /// Bytes of the value in a snapshot, uncompressed.

@@ -285,11 +285,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, text) = (self.line, String::from_utf8_lossy(&self.text));
         match &self.source {
-            Source::File(path) => write!(
-                f,
-                "Reading the configuration file, at line {line} ({})",
-                path.display()
-            ),
+            Source::File(_) => write!(f, "Reading the configuration file, at line {line}"),
             Source::Stdin => write!(f, "Reading the standard input, at line {line}"),
             Source::CommandLine => write!(f, "Reading the command line, at option {line}"),
         }?;
@@ -312,7 +308,12 @@ impl fmt::Display for LoadError {
                 if let Some(place) = place {
                     writeln!(f, "{place}")?;
                 }
-                f.write_str(reason)
+                f.write_str(reason)?;
+                match place.as_ref().map(|p| &p.source) {
+                    // Below what redis-server prints, for whoever reads that by its lines.
+                    Some(Source::File(path)) => write!(f, "\nin {}", path.display()),
+                    _ => Ok(()),
+                }
             }
         }
     }

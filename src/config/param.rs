@@ -7,7 +7,7 @@
 //! test that holds `conf/larder.conf` to it. To add a parameter, add its row.
 //!
 //! Names, ranges and defaults are those of Valkey 9.1.2; where Larder differs
-//! (`io-threads`, `maxmemory-policy`, `syslog-ident`), a test says so.
+//! (`bind`, `io-threads`, `maxmemory-policy`, `syslog-ident`), a test says so.
 
 use std::thread;
 
@@ -62,7 +62,7 @@ params! {
     // Addresses, connections and clients.
 
     /// Addresses to listen on; `-` before one lets it be missing, `*` and `::*` are all.
-    BIND: Structured("bind", "* -::*", Kind::Addresses).in_force();
+    BIND: Structured("bind", "127.0.0.1 -::1", Kind::Addresses).in_force();
     /// TCP port; 0 for none.
     PORT: Int("port", "6379", 0..=65535).in_force();
     /// Path of a UNIX socket to listen on; empty for none.

@@ -186,7 +186,6 @@ pub fn run_batch(
 
 /// The first two passes.
 fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
-    let prefetch = batch.commands.len() > 1;
     for command in &mut batch.commands {
         let argv = &batch.argv[command.argv.0 as usize..command.argv.1 as usize];
         let Some((number, spec)) = engine.commands.find(argv[0]) else {
@@ -200,16 +199,11 @@ fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
         } else {
             batch.keys.truncate(first);
         }
-        if prefetch || batch.keys.len() > 1 {
-            for key in &batch.keys[first..] {
-                engine.keyspace.prefetch_line(session.db, key.digest);
-            }
-        }
     }
-    if prefetch || batch.keys.len() > 1 {
-        for key in &batch.keys {
-            engine.keyspace.prefetch_entry(session.db, key.digest);
-        }
+    if batch.keys.len() > 1 {
+        let digests = batch.keys.iter().map(|k| k.digest);
+        let alone = engine.workers.len() == 1;
+        engine.keyspace.prefetch(session.db, digests, alone);
     }
 }
 
@@ -349,7 +343,7 @@ fn run_one(
             engine.count_error(worker, error.code());
             let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
             let error = match session.multi.as_mut() {
-                Some(_) if is_exec => {
+                _ if is_exec => {
                     super::multi::discard(engine, session);
                     let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
                     let said = error.as_bytes();

@@ -1,8 +1,8 @@
 //! The server, as a command sees it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use crate::base::clock;
-use crate::config::Settings;
+use crate::config::{Refusal, Settings};
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
 use crate::store::table::Table;
@@ -41,6 +41,9 @@ pub struct Engine {
     pub errors: Mutex<BTreeMap<Vec<u8>, u64>>,
     /// Ends the process in good order.
     pub shutdown: Shutdown,
+    /// Makes changed parameters take effect that are about the process: where it
+    /// listens, how many files it may open. Set once, by the wiring.
+    pub reconfigure: OnceLock<Reconfigure>,
     /// Whether keys are removed when their time is over, without being asked for
     /// (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
@@ -117,6 +120,10 @@ pub struct Counters {
     pub auth_failures: AtomicU64,
 }
 
+/// What [`Engine::reconfigure`] holds: given the names of changed parameters,
+/// applies them or says which it cannot.
+pub type Reconfigure = Box<dyn Fn(&[&'static str]) -> Result<(), Refusal> + Send + Sync>;
+
 /// A wish to end the process.
 #[derive(Default)]
 pub struct Shutdown {
@@ -184,6 +191,7 @@ impl Engine {
             rates: Mutex::default(),
             errors: Mutex::default(),
             shutdown: Shutdown::default(),
+            reconfigure: OnceLock::new(),
             active_expiry: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
             run_id: clock::random_hex(40),

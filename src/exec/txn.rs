@@ -48,8 +48,8 @@ pub struct Txn<'a> {
     pub now_ms: u64,
     /// Whether reads count as accesses (CLIENT NO-TOUCH).
     pub touch: bool,
-    recording: bool,
-    effect: Effect,
+    /// What to tell those who want to hear; none where nobody does.
+    effect: Option<Box<Effect>>,
     /// Changes made by the running command.
     changes: u64,
     /// The running command's own word for what it did.
@@ -74,8 +74,7 @@ impl<'a> Txn<'a> {
             db,
             now_ms,
             touch: true,
-            recording: effects.wanted(),
-            effect: Effect::default(),
+            effect: effects.wanted().then(Box::default),
             changes: 0,
             rewritten: false,
         }
@@ -423,9 +422,9 @@ impl<'a> Txn<'a> {
         shard.stats.expired += 1;
         shard.touch(found.db, &key);
         self.record(found.db, &key, Event::EXPIRED);
-        if self.recording {
+        if let Some(effect) = &mut self.effect {
             let del = vec![b"DEL".to_vec(), key];
-            self.effect.commands.push((found.db, del));
+            effect.commands.push((found.db, del));
         }
     }
 
@@ -446,9 +445,9 @@ impl<'a> Txn<'a> {
         }
         owner.touch(db, &key);
         self.record(db, &key, Event::EVICTED);
-        if self.recording {
+        if let Some(effect) = &mut self.effect {
             let del = vec![b"DEL".to_vec(), key];
-            self.effect.commands.push((db, del));
+            effect.commands.push((db, del));
         }
     }
 
@@ -516,8 +515,8 @@ impl<'a> Txn<'a> {
 
     #[inline]
     fn record(&mut self, db: u32, key: &[u8], event: Event) {
-        if self.recording {
-            self.effect.changes.push(Change {
+        if let Some(effect) = &mut self.effect {
+            effect.changes.push(Change {
                 db,
                 key: key.into(),
                 event,
@@ -540,8 +539,8 @@ impl<'a> Txn<'a> {
     /// for when somebody wants to know.
     #[inline]
     pub fn rewrite(&mut self, words: impl FnOnce() -> Vec<Vec<u8>>) {
-        if self.recording {
-            self.effect.commands.push((self.db, words()));
+        if let Some(effect) = &mut self.effect {
+            effect.commands.push((self.db, words()));
             self.rewritten = true;
         }
     }
@@ -550,9 +549,12 @@ impl<'a> Txn<'a> {
     /// found others.
     #[inline]
     pub fn end_command(&mut self, argv: &[&[u8]]) {
-        if self.recording && self.changes > 0 && !self.rewritten {
+        if let Some(effect) = &mut self.effect
+            && self.changes > 0
+            && !self.rewritten
+        {
             let words = argv.iter().map(|a| a.to_vec()).collect();
-            self.effect.commands.push((self.db, words));
+            effect.commands.push((self.db, words));
         }
         self.changes = 0;
         self.rewritten = false;
@@ -561,8 +563,10 @@ impl<'a> Txn<'a> {
     /// Ends the transaction: its effect is delivered, then the shards are let go.
     #[inline]
     pub fn commit(self) {
-        if self.recording && (!self.effect.changes.is_empty() || !self.effect.commands.is_empty()) {
-            self.effects.deliver(&self.effect);
+        if let Some(effect) = &self.effect
+            && !(effect.changes.is_empty() && effect.commands.is_empty())
+        {
+            self.effects.deliver(effect);
         }
     }
 

@@ -28,7 +28,7 @@ const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 pub enum Listener {
     /// On an address.
     Tcp(TcpListener),
-    /// On a path, which is removed in the end.
+    /// On a path.
     Unix(UnixListener, PathBuf),
 }
 
@@ -92,7 +92,7 @@ fn listen_on(host: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
 }
 
 /// Opens a listening socket in the file system, in the place of an old one.
-/// `mode` is its permission; 0 leaves the system's.
+/// `mode` is its permission; 0 leaves the system's. Removing it in the end is the caller's.
 ///
 /// # Errors
 /// What the system says.
@@ -130,9 +130,11 @@ pub async fn accept(listener: Listener, engine: Arc<Engine>, workers: Arc<[Handl
                 let authenticated = engine.settings.text(param::REQUIREPASS).is_empty();
                 verbose!("Accepted {}", from.addr);
                 let worker = &workers[from.worker];
+                // Known from now on, though its worker has not seen it yet.
+                let client = engine.clients.add(from);
                 let delivery = Delivery {
                     stream,
-                    from,
+                    client,
                     authenticated,
                 };
                 worker.give(&engine, delivery);

@@ -11,15 +11,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::connection::{self, Connection};
 use super::stream::Accepted;
 use crate::exec::engine::Engine;
-use crate::exec::session::{Arrival, Session};
+use crate::exec::session::{Client, Session};
 use crate::warning;
 
 /// A connection on its way to its worker.
 pub struct Delivery {
     /// The socket.
     pub stream: Accepted,
-    /// Where it comes from.
-    pub from: Arrival,
+    /// Whose it is.
+    pub client: Arc<Client>,
     /// Whether it need not say who it is.
     pub authenticated: bool,
 }
@@ -69,16 +69,16 @@ async fn serve(engine: Arc<Engine>, mut receiver: UnboundedReceiver<Delivery>) {
         let Some(delivery) = delivery else {
             return;
         };
-        let worker = delivery.from.worker;
+        let client = delivery.client;
         match delivery.stream.register() {
             Ok(stream) => {
-                let client = engine.clients.add(delivery.from);
                 let session = Session::new(client, delivery.authenticated);
                 tokio::spawn(Connection::new(stream, engine.clone(), session));
             }
             Err(error) => {
                 warning!("A connection could not be registered: {error}");
-                let connections = &engine.workers[worker].connections;
+                engine.clients.remove(client.id);
+                let connections = &engine.workers[client.worker].connections;
                 connections.fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -88,10 +88,12 @@ async fn serve(engine: Arc<Engine>, mut receiver: UnboundedReceiver<Delivery>) {
 impl Handle {
     /// Gives the worker a connection; it counts from now on.
     pub fn give(&self, engine: &Engine, delivery: Delivery) {
-        let connections = &engine.workers[delivery.from.worker].connections;
+        let client = delivery.client.clone();
+        let connections = &engine.workers[client.worker].connections;
         connections.fetch_add(1, Ordering::Relaxed);
         // A worker that is gone is one of a process that ends.
         if self.sender.send(delivery).is_err() {
+            engine.clients.remove(client.id);
             connections.fetch_sub(1, Ordering::Relaxed);
         }
     }

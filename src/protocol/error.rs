@@ -143,7 +143,7 @@ impl Error {
 
     /// A command that nobody knows, with the beginning of its arguments.
     pub fn unknown_command(argv: &[&[u8]]) -> Error {
-        let name = &argv[0][..argv[0].len().min(128)];
+        let name = shown(argv[0], 128);
         let mut text = format!(
             "ERR unknown command '{}', with args beginning with: ",
             String::from_utf8_lossy(name)
@@ -154,7 +154,7 @@ impl Error {
             if room == 0 {
                 break;
             }
-            let shown = &arg[..arg.len().min(room)];
+            let shown = shown(arg, room);
             text.push(b'\'');
             text.extend_from_slice(shown);
             text.extend_from_slice(b"' ");
@@ -172,6 +172,12 @@ impl Error {
     pub fn code(&self) -> &[u8] {
         self.0.split(|&b| b == b' ').next().unwrap_or_default()
     }
+}
+
+/// As a C string prints: up to a zero byte.
+fn shown(arg: &[u8], most: usize) -> &[u8] {
+    let arg = &arg[..arg.len().min(most)];
+    arg.split(|&b| b == 0).next().unwrap_or_default()
 }
 
 impl From<String> for Error {

@@ -92,19 +92,34 @@ impl Keyspace {
         Held::all(self.len(), |i| self.lock(i))
     }
 
-    /// Asks the processor for the line where a key must be.
-    #[inline]
-    pub fn prefetch_line(&self, db: u32, digest: u64) {
-        if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
-            table.prefetch_line(digest);
+    /// Asks the processor for keys' entries: first for all of their lines, then,
+    /// by what those say, for the entries. `alone`: nobody else takes locks
+    /// often, so that one round of all of them is cheaper than two for each key.
+    pub fn prefetch(&self, db: u32, digests: impl Iterator<Item = u64> + Clone, alone: bool) {
+        if alone && digests.clone().nth(self.len() / 4).is_some() {
+            let shards: SmallVec<[_; 32]> = self.shards.iter().map(|s| s.0.lock()).collect();
+            let table = |digest| shards[self.shard_of(digest)].table(db);
+            for digest in digests.clone() {
+                if let Some(table) = table(digest) {
+                    table.prefetch_line(digest);
+                }
+            }
+            for digest in digests {
+                if let Some(table) = table(digest) {
+                    table.prefetch_entry(digest);
+                }
+            }
+            return;
         }
-    }
-
-    /// Asks the processor for a key's entry.
-    #[inline]
-    pub fn prefetch_entry(&self, db: u32, digest: u64) {
-        if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
-            table.prefetch_entry(digest);
+        for digest in digests.clone() {
+            if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
+                table.prefetch_line(digest);
+            }
+        }
+        for digest in digests {
+            if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
+                table.prefetch_entry(digest);
+            }
         }
     }
 }

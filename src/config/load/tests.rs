@@ -166,9 +166,10 @@ fn a_wrong_line_is_named_with_its_file_and_number() {
         error.to_string(),
         format!(
             "*** FATAL CONFIG FILE ERROR (Version {version}) ***\n\
-             Reading the configuration file, at line 2 ({})\n\
+             Reading the configuration file, at line 2\n\
              >>> 'port 'x'\n\
-             Unbalanced quotes in configuration line",
+             Unbalanced quotes in configuration line\n\
+             in {}",
             inner.display()
         )
     );

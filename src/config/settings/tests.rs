@@ -43,7 +43,13 @@ fn value(settings: &Settings, name: &str) -> String {
 #[test]
 fn names_and_defaults_are_those_of_valkey_but_for_a_few() {
     // Where Larder's default is its own, or depends on the machine.
-    const DIFFERENT: [&str; 4] = ["dir", "io-threads", "maxmemory-policy", "syslog-ident"];
+    const DIFFERENT: [&str; 5] = [
+        "bind",
+        "dir",
+        "io-threads",
+        "maxmemory-policy",
+        "syslog-ident",
+    ];
     let settings = Settings::default();
     let ours = get(&settings, &["*"]);
     // `CONFIG GET *` of valkey-server 9.1.2 without a config file, less `dir`.

@@ -71,7 +71,7 @@ fn order(cursor: u64) -> (u32, u32) {
 /// Keys of several lengths, some of them beyond 255 bytes.
 fn key(n: u16) -> Vec<u8> {
     let mut key = format!("key:{n}").into_bytes();
-    if n % 16 == 0 {
+    if n.is_multiple_of(16) {
         key.resize(300, b'.');
     }
     key
@@ -148,7 +148,7 @@ impl Pair {
             value: Vec::new(),
             deadline: self.after(deadline),
             access: self.count,
-            raw: self.count % 5 == 0,
+            raw: self.count.is_multiple_of(5),
         };
         let fill = self.count as u8;
         let value = match content {
