@@ -5,8 +5,8 @@ use crate::base::log;
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
+use crate::exec::files;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
-use crate::exec::{files, room};
 use crate::protocol::error::Error;
 use crate::store::shard::Stats;
 

@@ -29,15 +29,14 @@ use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
 use crate::exec::session::{BUFFER_IDLE_MS, Closing, Session};
 use crate::protocol::error::Error;
+use crate::protocol::feed::{self, Sink};
 use crate::protocol::output::Output;
-use crate::protocol::parse::{self, Limits, Parsed, Partial};
+use crate::protocol::parse::{Limits, Partial};
 use crate::protocol::reply::Reply;
 use crate::{verbose, warning};
 
 /// What one read takes at most.
 const INPUT_BYTES: usize = 64 * 1024;
-/// Commands of one batch: what is prefetched for them stays in the nearest cache.
-const BATCH: usize = 64;
 /// Reads in a row before other connections get their turn.
 const TURNS: usize = 4;
 /// A string of at least this size is kept in the memory that it was read into.
@@ -111,6 +110,91 @@ enum End {
     Output,
     /// What it sends piles up.
     Query,
+}
+
+/// Runs what a connection's client sends.
+struct Runner<'a, 'c> {
+    connection: &'c mut Connection,
+    batch: &'c mut Batch<'a>,
+    out: &'c mut Output,
+}
+
+impl<'a> Sink<'a> for Runner<'a, '_> {
+    #[inline]
+    fn limits(&self) -> Limits {
+        Limits {
+            bulk_bytes: self
+                .connection
+                .engine
+                .settings
+                .int(param::PROTO_MAX_BULK_LEN),
+            authenticated: self.connection.session.authenticated,
+        }
+    }
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        self.connection.session.closing == Closing::No
+    }
+
+    #[inline]
+    fn argv(&mut self) -> &mut Vec<&'a [u8]> {
+        &mut self.batch.argv
+    }
+
+    #[inline]
+    fn end_command(&mut self, first: usize) {
+        self.batch.end_command(first);
+    }
+
+    #[inline]
+    fn gathered(&self) -> usize {
+        self.batch.len()
+    }
+
+    fn spare(&mut self) -> &mut Vec<u8> {
+        &mut self.connection.rest
+    }
+
+    #[inline]
+    fn run_batch(&mut self) {
+        let connection = &mut *self.connection;
+        run_batch(
+            &connection.engine,
+            &mut connection.session,
+            self.batch,
+            &[],
+            self.out,
+        );
+        self.batch.clear();
+        connection.hold_to_limits(self.out);
+    }
+
+    fn run_owned(&mut self, words: Vec<Vec<u8>>) {
+        let last = words.last().map_or(0, Vec::len);
+        let words: Vec<Arc<Vec<u8>>> = words.into_iter().map(Arc::new).collect();
+        let blobs: Vec<Option<Arc<Vec<u8>>>> = words
+            .iter()
+            .map(|w| (w.len() >= BLOB_MIN).then(|| w.clone()))
+            .collect();
+        let mut batch = Batch::default();
+        batch.argv.extend(words.iter().map(|w| w.as_slice()));
+        batch.end_command(0);
+        let connection = &mut *self.connection;
+        run_batch(
+            &connection.engine,
+            &mut connection.session,
+            &mut batch,
+            &blobs,
+            self.out,
+        );
+        connection.hold_to_limits(self.out);
+        // Who sent a large argument is likely to send another.
+        if (OWN_MODEST..OWN_MAX).contains(&last) {
+            connection.make_room(last + 2);
+            connection.rest_peak = connection.rest_peak.max(last + 2);
+        }
+    }
 }
 
 impl Connection {
@@ -203,13 +287,6 @@ impl Connection {
         Poll::Ready(Ok(if direct { 0 } else { filled + n }))
     }
 
-    fn limits(&self) -> Limits {
-        Limits {
-            bulk_bytes: self.engine.settings.int(param::PROTO_MAX_BULK_LEN),
-            authenticated: self.session.authenticated,
-        }
-    }
-
     /// Runs every command that is complete with what came; keeps the rest.
     fn run(&mut self, scratch: &mut Scratch, filled: usize) {
         let Scratch { input, out, batch } = scratch;
@@ -267,106 +344,22 @@ impl Connection {
         self.publish();
     }
 
-    /// Runs what is complete at the beginning of `input` and says how long that
-    /// was. An error is the protocol's: nothing behind it can be understood.
+    /// As [`feed::run`].
     fn run_input<'a>(
         &mut self,
         input: &'a [u8],
         batch: &mut Batch<'a>,
         out: &mut Output,
     ) -> Result<usize, Error> {
-        let mut at = 0;
-        if let Some(mut partial) = self.partial.take() {
-            at = partial.feed(input, self.limits(), &mut self.rest)?;
-            if !partial.is_complete() {
-                self.partial = Some(partial);
-                return Ok(at);
-            }
-            let words = partial.into_args();
-            let last = words.last().map_or(0, Vec::len);
-            self.run_owned(words, out);
-            // Who sent a large argument is likely to send another.
-            if (OWN_MODEST..OWN_MAX).contains(&last) {
-                self.make_room(last + 2);
-                self.rest_peak = self.rest_peak.max(last + 2);
-            }
-        }
-        while self.session.closing == Closing::No && at < input.len() {
-            let limits = self.limits();
-            // What a stranger may send depends on what it has sent before.
-            let most = if limits.authenticated { BATCH } else { 1 };
-            batch.clear();
-            let mut cut = Ok(());
-            let mut more = true;
-            while at < input.len() && batch.len() < most {
-                if input[at] != b'*' {
-                    break;
-                }
-                let first = batch.argv.len();
-                match parse::command(&input[at..], limits, &mut batch.argv) {
-                    Ok(Parsed::Command(used)) => {
-                        at += used;
-                        if batch.argv.len() > first {
-                            batch.end_command(first);
-                        }
-                        continue;
-                    }
-                    Ok(Parsed::Incomplete) => {}
-                    Ok(Parsed::Partial(mut partial, used)) => {
-                        at += used;
-                        match partial.feed(&input[at..], limits, &mut self.rest) {
-                            Ok(fed) => at += fed,
-                            Err(error) => cut = Err(error),
-                        }
-                        self.partial = Some(partial);
-                    }
-                    Err(error) => cut = Err(error),
-                }
-                more = false;
-                break;
-            }
-            let stop = !batch.is_empty();
-            if stop {
-                run_batch(&self.engine, &mut self.session, batch, &[], out);
-                self.hold_to_limits(out);
-                if self.session.closing != Closing::No {
-                    return Ok(input.len());
-                }
-            }
-            cut?;
-            if !more {
-                return Ok(at);
-            }
-            if at < input.len() && input[at] != b'*' {
-                match parse::inline(&input[at..])? {
-                    Some((words, used)) => {
-                        at += used;
-                        if !words.is_empty() {
-                            self.run_owned(words, out);
-                        }
-                    }
-                    None => return Ok(at),
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    /// Runs a command whose words have memory of their own.
-    fn run_owned(&mut self, words: Vec<Vec<u8>>, out: &mut Output) {
-        let words: Vec<Arc<Vec<u8>>> = words.into_iter().map(Arc::new).collect();
-        if words.is_empty() {
-            return;
-        }
-        let blobs: Vec<Option<Arc<Vec<u8>>>> = words
-            .iter()
-            .map(|w| (w.len() >= BLOB_MIN).then(|| w.clone()))
-            .collect();
-        let mut batch = Batch::default();
-        batch.argv.extend(words.iter().map(|w| w.as_slice()));
-        batch.end_command(0);
-        run_batch(&self.engine, &mut self.session, &mut batch, &blobs, out);
-        self.hold_to_limits(out);
+        let mut partial = self.partial.take();
+        let mut runner = Runner {
+            connection: self,
+            batch,
+            out,
+        };
+        let used = feed::run(input, &mut partial, &mut runner);
+        self.partial = partial;
+        used
     }
 
     /// Writes what the batch answered, and holds the client to its limits.

@@ -84,9 +84,10 @@ errors! {
 }
 
 impl Error {
-    /// An error of these words; line breaks in them become spaces.
+    /// An error of these words; line breaks at the end go, others become spaces.
     pub fn new(text: impl Into<Vec<u8>>) -> Error {
         let mut text = text.into();
+        while text.pop_if(|b| matches!(b, b'\r' | b'\n')).is_some() {}
         for b in &mut text {
             if matches!(b, b'\r' | b'\n') {
                 *b = b' ';

@@ -4,6 +4,7 @@
 //! that tells RESP2 from RESP3, `error` holds every error that a client sees.
 
 pub mod error;
+pub mod feed;
 pub mod output;
 pub mod parse;
 pub mod reply;

@@ -5,6 +5,8 @@
 //! rising index. There is no second lock, so an ordinary command pays for no
 //! gate, and no two holders can wait for each other.
 
+use std::ops::DerefMut;
+
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
@@ -23,19 +25,22 @@ pub struct Keyspace {
 }
 
 /// Shards that are locked together.
+pub type Locked<'a> = Held<MutexGuard<'a, Shard>>;
+
+/// What is locked together, by guards `G`: the tests lock something else.
 #[expect(
     clippy::large_enum_variant,
     reason = "a box would be an allocation for every command with several keys"
 )]
-pub enum Locked<'a> {
+pub enum Held<G> {
     /// None of them.
     None,
     /// One: nearly every command.
-    One(usize, MutexGuard<'a, Shard>),
+    One(usize, G),
     /// Some, by rising index.
-    Some(SmallVec<[(usize, MutexGuard<'a, Shard>); 16]>),
+    Some(SmallVec<[(usize, G); 16]>),
     /// All of them.
-    All(Vec<MutexGuard<'a, Shard>>),
+    All(Vec<G>),
 }
 
 impl Keyspace {
@@ -83,19 +88,12 @@ impl Keyspace {
 
     /// Locks the shards named, in any order and with repetitions.
     pub fn lock_some(&self, shards: &mut SmallVec<[usize; 16]>) -> Locked<'_> {
-        shards.sort_unstable();
-        shards.dedup();
-        match shards[..] {
-            [] => Locked::None,
-            [one] => Locked::One(one, self.lock(one)),
-            _ if shards.len() == self.len() => self.lock_all(),
-            _ => Locked::Some(shards.iter().map(|&i| (i, self.lock(i))).collect()),
-        }
+        Held::some(shards, self.len(), |i| self.lock(i))
     }
 
     /// Locks the whole keyspace.
     pub fn lock_all(&self) -> Locked<'_> {
-        Locked::All(self.shards.iter().map(|s| s.0.lock()).collect())
+        Held::all(self.len(), |i| self.lock(i))
     }
 
     /// Asks the processor for keys' entries: first for all of their lines, then,
@@ -130,34 +128,54 @@ impl Keyspace {
     }
 }
 
-impl Locked<'_> {
+impl<G> Held<G> {
+    /// Locks those named, of `count` in all: the one place that knows the order.
+    #[inline]
+    fn some(shards: &mut SmallVec<[usize; 16]>, count: usize, lock: impl Fn(usize) -> G) -> Self {
+        shards.sort_unstable();
+        shards.dedup();
+        match shards[..] {
+            [] => Held::None,
+            [one] => Held::One(one, lock(one)),
+            _ if shards.len() == count => Held::all(count, lock),
+            _ => Held::Some(shards.iter().map(|&i| (i, lock(i))).collect()),
+        }
+    }
+
+    /// Locks all of `count`.
+    fn all(count: usize, lock: impl Fn(usize) -> G) -> Self {
+        Held::All((0..count).map(lock).collect())
+    }
+}
+
+impl<G: DerefMut> Held<G> {
     /// A shard among those locked.
     ///
     /// # Panics
     /// Where it is not: a command touched a key that it did not declare.
     #[inline]
-    pub fn shard(&self, index: usize) -> &Shard {
+    pub fn shard(&self, index: usize) -> &G::Target {
         match self {
-            Locked::One(i, shard) if *i == index => shard,
-            Locked::Some(shards) => match shards.binary_search_by_key(&index, |(i, _)| *i) {
+            Held::One(i, shard) if *i == index => shard,
+            Held::Some(shards) => match shards.binary_search_by_key(&index, |(i, _)| *i) {
                 Ok(at) => &shards[at].1,
                 Err(_) => undeclared(),
             },
-            Locked::All(shards) => &shards[index],
+            Held::All(shards) => &shards[index],
             _ => undeclared(),
         }
     }
 
-    /// As [`Locked::shard`], to be changed.
+    /// As [`Held::shard`], to be changed.
     #[inline]
-    pub fn shard_mut(&mut self, index: usize) -> &mut Shard {
+    pub fn shard_mut(&mut self, index: usize) -> &mut G::Target {
         match self {
-            Locked::One(i, shard) if *i == index => shard,
-            Locked::Some(shards) => match shards.binary_search_by_key(&index, |(i, _)| *i) {
+            Held::One(i, shard) if *i == index => shard,
+            Held::Some(shards) => match shards.binary_search_by_key(&index, |(i, _)| *i) {
                 Ok(at) => &mut shards[at].1,
                 Err(_) => undeclared(),
             },
-            Locked::All(shards) => &mut shards[index],
+            Held::All(shards) => &mut shards[index],
             _ => undeclared(),
         }
     }
@@ -167,3 +185,6 @@ impl Locked<'_> {
 fn undeclared() -> ! {
     panic!("a command touched a key that it did not declare")
 }
+
+#[cfg(test)]
+mod tests;
