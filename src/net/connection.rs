@@ -55,10 +55,17 @@ const STRANGER_MAX: u64 = 1024;
 /// What a shared buffer keeps of its memory after a large reply.
 const OUTPUT_KEPT: usize = 256 * 1024;
 
+/// Replies up to this size wait for the other connections' turns.
+const WAITING_MAX: usize = 32 * 1024;
+/// Buffers kept for replies that wait.
+const SPARE_MAX: usize = 64;
+
 /// Memory that the connections of a worker use in turn.
 struct Scratch {
     input: Vec<u8>,
     out: Output,
+    /// Buffers for replies that wait, while none does.
+    spare: Vec<Output>,
     batch: Option<Batch<'static>>,
 }
 
@@ -70,6 +77,7 @@ thread_local! {
             out.bytes_mut().reserve(OUTPUT_KEPT / 4);
             out
         },
+        spare: Vec::new(),
         batch: Some(Batch::default()),
     });
 }
@@ -96,6 +104,8 @@ pub struct Connection {
     partial: Option<Partial>,
     /// Replies that the socket would not take.
     pending: Output,
+    /// Replies that wait for the other connections' turns.
+    waiting: Output,
     /// It owes more than it may.
     owes_too_much: bool,
 }
@@ -209,6 +219,7 @@ impl Connection {
             holds_buffer: false,
             partial: None,
             pending: Output::default(),
+            waiting: Output::default(),
             owes_too_much: false,
         }
     }
@@ -220,6 +231,11 @@ impl Connection {
         }
         if self.session.client.take_trim() {
             self.trim();
+        }
+        if !self.waiting.is_empty()
+            && let Err(end) = self.write_waiting(cx, scratch)
+        {
+            return Poll::Ready(Err(end));
         }
         if !self.pending.is_empty() {
             if let Err(end) = self.write_pending(cx) {
@@ -244,7 +260,7 @@ impl Connection {
             Poll::Pending => return Poll::Pending,
         };
         self.run(scratch, filled);
-        let result = self.finish(cx, &mut scratch.out);
+        let result = self.finish(cx, scratch);
         scratch.out.clear();
         scratch.out.shrink(OUTPUT_KEPT);
         Poll::Ready(result)
@@ -289,7 +305,9 @@ impl Connection {
 
     /// Runs every command that is complete with what came; keeps the rest.
     fn run(&mut self, scratch: &mut Scratch, filled: usize) {
-        let Scratch { input, out, batch } = scratch;
+        let Scratch {
+            input, out, batch, ..
+        } = scratch;
         let input = &input[..filled];
         self.rest.clear();
         let mut held = batch.take().unwrap_or_default().recycle();
@@ -363,7 +381,8 @@ impl Connection {
     }
 
     /// Writes what the batch answered, and holds the client to its limits.
-    fn finish(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
+    fn finish(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
+        let out = &mut scratch.out;
         if self.owes_too_much {
             return Err(End::Output);
         }
@@ -373,12 +392,17 @@ impl Connection {
         // Whoever has read the reply finds the figures up to date.
         self.publish();
         if !out.is_empty() {
-            if self.pending.is_empty() {
-                self.write(cx, out)?;
-            }
-            if !out.is_empty() {
-                self.pending.append(out);
-                self.publish_output();
+            if self.may_wait(out) {
+                let spare = scratch.spare.pop().unwrap_or_default();
+                self.waiting = std::mem::replace(out, spare);
+            } else {
+                if self.pending.is_empty() {
+                    self.write(cx, out)?;
+                }
+                if !out.is_empty() {
+                    self.pending.append(out);
+                    self.publish_output();
+                }
             }
         }
         let partial = self.partial.as_ref().map_or(0, Partial::held_bytes);
@@ -393,6 +417,33 @@ impl Connection {
             Closing::AfterReply if self.pending.is_empty() => Err(End::Gone),
             _ => Ok(()),
         }
+    }
+
+    /// Whether replies wait until the other connections that can be read had their
+    /// turn: then they go out one after the other, and a client program that
+    /// serves several of them is woken once and finds more to do each time.
+    fn may_wait(&self, out: &Output) -> bool {
+        let worker = &self.engine.workers[self.session.client.worker];
+        self.pending.is_empty()
+            && self.session.closing == Closing::No
+            && out.len() <= WAITING_MAX
+            && worker.connections.load(Ordering::Relaxed) > 1
+    }
+
+    /// Writes replies that waited; what the socket would not take is pending.
+    fn write_waiting(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let result = self.write(cx, &mut waiting);
+        if !waiting.is_empty() {
+            self.pending.append(&mut waiting);
+            self.publish_output();
+        }
+        waiting.clear();
+        if scratch.spare.len() < SPARE_MAX {
+            waiting.shrink(WAITING_MAX);
+            scratch.spare.push(waiting);
+        }
+        result
     }
 
     /// Writes the figures that others may read.
@@ -515,6 +566,8 @@ impl Future for Connection {
             let turn = SCRATCH.with_borrow_mut(|scratch| this.turn(cx, scratch));
             match turn {
                 Poll::Pending => return Poll::Pending,
+                // To the end of the queue of those that can run.
+                Poll::Ready(Ok(())) if !this.waiting.is_empty() => break,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(end)) => {
                     let client = &this.session.client;
