@@ -6,15 +6,16 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Frozen Unix time in milliseconds; 0 while the real clock is in force.
-static FROZEN_MS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Frozen Unix time in milliseconds; 0 while the real clock is in force.
+    static FROZEN_MS: Cell<u64> = const { Cell::new(0) };
+}
 
 /// Unix time in milliseconds.
 pub fn unix_ms() -> u64 {
-    match FROZEN_MS.load(Ordering::Relaxed) {
+    match FROZEN_MS.get() {
         0 => unix_us() / 1000,
         ms => ms,
     }
@@ -27,9 +28,11 @@ pub fn unix_us() -> u64 {
         .map_or(0, |d| d.as_micros() as u64)
 }
 
-/// Freezes `unix_ms` at `ms`; 0 lets the real clock run again.
+/// Freezes `unix_ms` at `ms` for this thread; 0 lets the real clock run again.
+/// Who simulates with several threads tells each of them: so tests that run at
+/// the same time do not stop each other's clocks.
 pub fn freeze(ms: u64) {
-    FROZEN_MS.store(ms, Ordering::Relaxed);
+    FROZEN_MS.set(ms);
 }
 
 /// Nanoseconds since the first call in this process; never goes back.

@@ -31,28 +31,38 @@ impl Kit {
 
     /// With a command line: `["--maxmemory", "1mb"]`.
     pub fn with(args: &[&str]) -> Kit {
+        Kit::of_workers(1, args)
+    }
+
+    /// With a command line, for several workers.
+    pub fn of_workers(workers: usize, args: &[&str]) -> Kit {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         let Ok(Invocation::Run(sources)) = Invocation::parse(&args) else {
             panic!("not a run");
         };
         let settings = Settings::load(sources).expect("valid settings");
-        let engine = Engine::new(Arc::new(settings), super::table(), 1);
-        Kit::client_of(Arc::new(engine))
+        let engine = Engine::new(Arc::new(settings), super::table(), workers);
+        Kit::client_of(Arc::new(engine), 0)
     }
 
     /// Another client of the same engine.
     pub fn another(&self) -> Kit {
-        Kit::client_of(self.engine.clone())
+        self.another_of(0)
     }
 
-    fn client_of(engine: Arc<Engine>) -> Kit {
+    /// Another client, of this worker.
+    pub fn another_of(&self, worker: usize) -> Kit {
+        Kit::client_of(self.engine.clone(), worker)
+    }
+
+    fn client_of(engine: Arc<Engine>, worker: usize) -> Kit {
         let client = engine.clients.add(Arrival {
             addr: "127.0.0.1:1".into(),
             local_addr: "127.0.0.1:2".into(),
             is_local: true,
             is_unix: false,
             fd: 0,
-            worker: 0,
+            worker,
         });
         Kit {
             session: Session::new(client, true),
@@ -69,9 +79,17 @@ impl Kit {
 
     /// The raw reply to a command, word by word.
     pub fn call(&mut self, words: &[&[u8]]) -> Vec<u8> {
+        self.pipeline(&[words])
+    }
+
+    /// The raw replies to commands that come together.
+    pub fn pipeline<W: AsRef<[u8]>>(&mut self, commands: &[impl AsRef<[W]>]) -> Vec<u8> {
         let mut batch = Batch::default();
-        batch.argv.extend_from_slice(words);
-        batch.end_command(0);
+        for words in commands {
+            let first = batch.argv.len();
+            batch.argv.extend(words.as_ref().iter().map(AsRef::as_ref));
+            batch.end_command(first);
+        }
         let mut out = Output::default();
         run_batch(&self.engine, &mut self.session, &mut batch, &[], &mut out);
         let mut slices = vec![std::io::IoSlice::new(&[]); 1 << 12];

@@ -10,6 +10,8 @@ pub mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod files;
+#[cfg(test)]
+mod model_tests;
 pub mod multi;
 pub mod oom_score;
 pub mod room;

@@ -28,10 +28,6 @@ pub struct Keyspace {
 pub type Locked<'a> = Held<MutexGuard<'a, Shard>>;
 
 /// What is locked together, by guards `G`: the tests lock something else.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for every command with several keys"
-)]
 pub enum Held<G> {
     /// None of them.
     None,
