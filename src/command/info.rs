@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(field(&reply, "run_id").len(), 40);
         assert_eq!(
             field(&reply, "listener0"),
-            "name=tcp,bind=*,bind=-::*,port=6379"
+            "name=tcp,bind=127.0.0.1,bind=-::1,port=6379"
         );
     }
 

@@ -379,6 +379,12 @@ def test_client_no_evict_and_no_touch(client):
     client.says("CLIENT NO-TOUCH x", SYNTAX)
 
 
+def test_client_capa_is_kept_and_shown(client):
+    client.says("CLIENT CAPA redirect unheard-of", OK)
+    assert info(client)["capa"] == "r"
+    client.says("CLIENT CAPA", arity("client|capa"))
+
+
 def test_client_without_a_subcommand_and_its_help(client):
     client.says("CLIENT", arity("client"))
     client.says("CLIENT GETNAME x", arity("client|getname"))
