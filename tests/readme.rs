@@ -21,7 +21,7 @@ fn quoted(from: &str, to: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_directive_that_is_not_in_force_stands_in_the_table_and_no_other() {
-    let said = quoted("### Directives that are kept", "\n## ");
+    let said = quoted("### Directives that are kept", "\n### ");
     let all = Settings::default().get(&[b"*"]);
     let waiting: BTreeSet<String> = all
         .iter()
