@@ -153,8 +153,28 @@ impl<'a> Txn<'a> {
     /// Reads a key: finds it, counts a hit or a miss, and notes the access.
     #[inline]
     pub fn read(&mut self, key: &Key<'_>) -> Option<Entry<'_>> {
-        let found = self.look_up(key)?;
-        Some(self.entry(found))
+        let Some(found) = self.find(key) else {
+            self.count_read(key, false);
+            self.record(self.db, key.bytes, Event::MISS);
+            return None;
+        };
+        // The hottest path there is: the shard, the table and the slot are each
+        // gone to once more, not once for each step.
+        let (evictor, touch) = (self.keyspace.evictor(), self.touch);
+        let shard = self.locked.shard_mut(found.shard);
+        shard.stats.hits += 1;
+        let table = shard
+            .table_mut(found.db)
+            .expect("a found entry has a table");
+        let mut entry = table.entry_mut(found.place);
+        if touch {
+            let before = entry.as_ref().access();
+            let after = evictor.on_hit(key.digest, before);
+            if after != before {
+                entry.set_access(after);
+            }
+        }
+        Some(entry.into_ref())
     }
 
     /// As [`Txn::read`], for who wants to go on with the place.

@@ -51,10 +51,15 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn count(&mut self, kind: u8, n: usize) {
-        if n < 10 {
-            self.raw(&[kind, b'0' + n as u8, b'\r', b'\n']);
-        } else {
-            self.line(kind, IntText::unsigned(n as u64).as_bytes());
+        let digit = |n: usize| b'0' + (n % 10) as u8;
+        match n {
+            0..10 => self.raw(&[kind, digit(n), b'\r', b'\n']),
+            10..100 => self.raw(&[kind, digit(n / 10), digit(n), b'\r', b'\n']),
+            100..1000 => {
+                let (high, middle) = (digit(n / 100), digit(n / 10));
+                self.raw(&[kind, high, middle, digit(n), b'\r', b'\n']);
+            }
+            _ => self.line(kind, IntText::unsigned(n as u64).as_bytes()),
         }
     }
 

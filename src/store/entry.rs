@@ -199,6 +199,24 @@ fn key_at(kind: Kind, flags: u8) -> usize {
         + if flags & LONG_KEY != 0 { 4 } else { 1 }
 }
 
+/// [`key_at`] for each kind and the flags that it depends on.
+static KEY_AT: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        let (kind, flags) = (i >> 4, i as u8 & 15);
+        let value_length = match kind == Kind::Embedded as usize {
+            true => 1 + (flags & LONG_VALUE != 0) as usize,
+            false => 0,
+        };
+        let key_length = if flags & LONG_KEY != 0 { 4 } else { 1 };
+        let deadline = DEADLINE_BYTES[flags as usize & 3];
+        table[i] = (HEAD + deadline + value_length + key_length) as u8;
+        i += 1;
+    }
+    table
+};
+
 #[inline]
 fn value_length_at(flags: u8) -> usize {
     HEAD + DEADLINE_BYTES[usize::from(flags & 3)]
@@ -419,8 +437,19 @@ impl<'a> Entry<'a> {
     /// The key's bytes.
     #[inline]
     pub fn key(&self) -> &'a [u8] {
-        let parts = self.parts();
-        self.slice(parts.key_at, parts.key_len)
+        // SAFETY: a live entry's header says truly what follows it; its first
+        // eight bytes are there in any case.
+        let (kind, flags) = unsafe {
+            let p = self.at.as_ptr();
+            (p.add(4).read(), p.add(5).read())
+        };
+        if flags & LONG_KEY != 0 {
+            let parts = self.parts();
+            return self.slice(parts.key_at, parts.key_len);
+        }
+        let at = KEY_AT[usize::from(kind & 3) << 4 | usize::from(flags & 15)];
+        let len = self.slice(usize::from(at) - 1, 1)[0];
+        self.slice(at.into(), len.into())
     }
 
     /// The value.
@@ -501,7 +530,14 @@ fn blob_bytes(blob: &Blob) -> usize {
         + super::memory::usable_bytes(size_of::<Vec<u8>>() + 16)
 }
 
-impl EntryMut<'_> {
+impl<'a> EntryMut<'a> {
+    /// The entry, from now on only to be read.
+    #[inline]
+    pub fn into_ref(self) -> Entry<'a> {
+        // SAFETY: `self` borrowed the entry exclusively, and is gone.
+        unsafe { Entry::new(self.at) }
+    }
+
     /// # Safety
     /// `at` is a live entry that nobody else looks at while the borrow lasts.
     #[inline]

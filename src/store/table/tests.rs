@@ -463,3 +463,17 @@ fn a_sample_shows_nobody_twice() {
         }
     }
 }
+
+#[test]
+fn keys_of_every_length_are_told_apart_wherever_they_differ() {
+    for n in 0..80 {
+        let key: Vec<u8> = (0..n).map(|i| i as u8).collect();
+        assert!(is_same(&key, &key.clone()));
+        assert!(!is_same(&key, &[&key[..], b"x"].concat()));
+        for at in 0..n {
+            let mut other = key.clone();
+            other[at] ^= 0x80;
+            assert!(!is_same(&key, &other), "{n} {at}");
+        }
+    }
+}
