@@ -248,14 +248,7 @@ impl Evictor {
                     .collect();
                 return self.policy.choose(&samples, now);
             }
-            Order::Lru => {
-                let idle = |c: &Candidate| LruRecord(c.access).idle(now.0);
-                let longest = candidates.iter().map(idle).max().unwrap_or(0);
-                // Of those unused for about as long the largest goes: it makes
-                // room for several, and an eighth of age tells little.
-                all.filter(|(_, c)| idle(c) >= longest - longest / 8)
-                    .max_by_key(|(_, c)| (c.bytes, idle(c)))
-            }
+            Order::Lru => all.max_by_key(|(_, c)| LruRecord(c.access).idle(now.0)),
             Order::Lfu => {
                 let (minute, lfu) = (self.minute(), self.lfu());
                 all.min_by_key(|(_, c)| LfuRecord(c.access).counter(minute, lfu))
