@@ -23,6 +23,9 @@ use crate::protocol::output::Output;
 use crate::protocol::reply::Reply;
 use crate::store::entry::Blob;
 
+/// From this size on an argument is kept in the memory that it was read into.
+pub use crate::store::entry::BLOB_MIN;
+
 /// Commands after which the time is read again within a batch.
 const CLOCK_EVERY: usize = 32;
 
@@ -185,7 +188,7 @@ pub fn run_batch(
     if run > worker.batch_max.load(Ordering::Relaxed) {
         worker.batch_max.store(run, Ordering::Relaxed);
     }
-    room::note_batch(engine, run);
+    room::note_batch(engine, worker, run);
     add(&session.client.commands, run);
     // Before the replies go: who has one can see in CLIENT LIST what it says.
     session.publish();

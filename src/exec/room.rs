@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::engine::Engine;
+use super::engine::{Engine, Worker};
 use super::txn::Txn;
 use crate::base::hash;
 use crate::config::{Settings, param};
@@ -35,17 +35,17 @@ pub fn make(engine: &Engine, now_ms: u64) -> bool {
     limit == 0 || memory::used_bytes() <= limit || evict_until(engine, limit, now_ms)
 }
 
-/// Tells the policy how much the cache is used, and, once it begins to fill,
+/// Tells the policy how much a worker used the cache, and, once it begins to fill,
 /// how many entries it has.
 #[inline]
-pub fn note_batch(engine: &Engine, commands: u64) {
+pub fn note_batch(engine: &Engine, worker: &Worker, commands: u64) {
     let limit = engine.settings.int(param::MAXMEMORY) as usize;
     if limit == 0 {
         return;
     }
     let evictor = engine.keyspace.evictor();
     evictor.advance(commands as u32);
-    let batches = engine.workers[0].batches.load(Ordering::Relaxed);
+    let batches = worker.batches.load(Ordering::Relaxed);
     if batches.is_multiple_of(COUNT_EVERY) && memory::used_bytes() >= limit / 8 {
         let entries = (0..engine.keyspace.len())
             .map(|i| engine.keyspace.lock(i).len())

@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use super::stream::Stream;
 use crate::base::clock;
 use crate::config::{ClientClass, param};
-use crate::exec::dispatch::{Batch, run_batch};
+use crate::exec::dispatch::{BLOB_MIN, Batch, run_batch};
 use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
 use crate::exec::session::{BUFFER_IDLE_MS, Closing, Session};
@@ -39,8 +39,6 @@ use crate::{verbose, warning};
 const INPUT_BYTES: usize = 64 * 1024;
 /// Reads in a row before other connections get their turn.
 const TURNS: usize = 4;
-/// A string of at least this size is kept in the memory that it was read into.
-const BLOB_MIN: usize = 16 * 1024;
 /// What a connection whose input was cut off holds at least.
 const OWN_MIN: usize = 16 * 1024;
 /// The largest argument whose memory is held ready for another of its size.
@@ -446,9 +444,9 @@ impl Connection {
         result
     }
 
-    /// Writes the figures that others may read.
+    /// Writes the figures of its buffers, which others may read; the session's
+    /// own were written with the batch.
     fn publish(&mut self) {
-        self.session.publish();
         let client = &self.session.client;
         let set = |figure: &std::sync::atomic::AtomicU64, n: usize| {
             figure.store(n as u64, Ordering::Relaxed);
