@@ -3,3 +3,4 @@
 //! **Invariant:** knows neither keys nor clients nor the protocol.
 
 pub mod lcs;
+pub mod rank_tree;
