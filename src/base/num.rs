@@ -1,5 +1,7 @@
 //! Numbers and their strict text forms, as Redis reads and writes them.
 
+use std::io::Write;
+
 /// An integer's text, at most 20 bytes, made without allocating.
 #[derive(Clone, Copy)]
 pub struct IntText {
@@ -95,12 +97,132 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Reads a double as Redis does: decimal, exponent, `inf`, `infinity` and hex
-/// floats are not needed by its clients, so only what `strtod` and Rust share;
-/// no surrounding space, no NaN.
+/// A double's text, made without allocating: an integer where it is one of up to
+/// 62 bits, else the shortest digits that mean the same number, with an exponent
+/// where there would be many zeros.
+#[derive(Clone, Copy)]
+pub struct FloatText {
+    text: [u8; Self::BYTES_MAX],
+    len: u8,
+}
+
+impl FloatText {
+    const BYTES_MAX: usize = 32;
+
+    /// The text of `n`, as Redis and Valkey write it.
+    pub fn new(n: f64) -> FloatText {
+        let mut text = FloatText {
+            text: [0; Self::BYTES_MAX],
+            len: 0,
+        };
+        match exact_i64(n) {
+            Some(0) if n.is_sign_negative() => text.push(b"-0"),
+            Some(int) => text.push(IntText::new(int).as_bytes()),
+            None if n.is_nan() => text.push(b"nan"),
+            None => {
+                if n.is_sign_negative() {
+                    text.push(b"-");
+                }
+                match n.is_infinite() {
+                    true => text.push(b"inf"),
+                    false => text.push_finite(n.abs()),
+                }
+            }
+        }
+        text
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.len)]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let at = usize::from(self.len);
+        self.text[at..at + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len() as u8;
+    }
+
+    fn push_zeros(&mut self, n: usize) {
+        (0..n).for_each(|_| self.push(b"0"));
+    }
+
+    fn push_finite(&mut self, n: f64) {
+        // `d.ddddde-xx`, whose digits are the shortest ones.
+        let mut shortest = [0; Self::BYTES_MAX];
+        let mut rest = &mut shortest[..];
+        write!(rest, "{n:e}").expect("17 digits and an exponent fit");
+        let left = rest.len();
+        let written = &shortest[..Self::BYTES_MAX - left];
+        let mut parts = written.split(|&b| b == b'e');
+        let mut digits = [0; 17];
+        let mut count = 0;
+        for &digit in parts.next().unwrap_or_default() {
+            if digit != b'.' {
+                digits[count] = digit;
+                count += 1;
+            }
+        }
+        let digits = &digits[..count];
+        let exponent = parts.next().and_then(parse_i64).unwrap_or(0);
+        // The power of ten that the last digit counts.
+        let power = exponent - count as i64 + 1;
+        let magnitude = exponent.unsigned_abs() as usize;
+        if power >= 0 && magnitude < count + 7 {
+            self.push(digits);
+            self.push_zeros(power as usize);
+        } else if power < 0 && (power > -7 || magnitude < 4) {
+            let whole = usize::try_from(exponent + 1).unwrap_or(0);
+            if whole == 0 {
+                self.push(b"0.");
+                self.push_zeros(power.unsigned_abs() as usize - count);
+                self.push(digits);
+            } else {
+                self.push(&digits[..whole]);
+                self.push(b".");
+                self.push(&digits[whole..]);
+            }
+        } else {
+            self.push(&digits[..1]);
+            if count > 1 {
+                self.push(b".");
+                self.push(&digits[1..]);
+            }
+            self.push(if exponent < 0 { b"e-" } else { b"e+" });
+            self.push(IntText::unsigned(magnitude as u64).as_bytes());
+        }
+    }
+}
+
+/// The integer that a double is, if it is one of up to 62 bits.
+pub fn exact_i64(n: f64) -> Option<i64> {
+    const LIMIT: f64 = (i64::MAX / 2) as f64;
+    let int = n as i64;
+    (n.abs() <= LIMIT && int as f64 == n).then_some(int)
+}
+
+/// Reads a double as Redis does: decimal, with an exponent if so wished, or
+/// infinite; no surrounding space, no NaN, and nothing that is beyond the range
+/// or too small to be told from 0.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let n: f64 = text.parse().ok()?;
+    let n = parse_f64_saturating(text)?;
+    let said = |b: &u8| !matches!(b, b'+' | b'-');
+    let is_word = text
+        .iter()
+        .find(|b| said(b))
+        .is_some_and(u8::is_ascii_alphabetic);
+    if n.is_infinite() && !is_word {
+        return None;
+    }
+    let mantissa = text.split(|b| matches!(b, b'e' | b'E')).next()?;
+    let is_zero = !mantissa.iter().any(|b| matches!(b, b'1'..=b'9'));
+    (n != 0.0 || is_zero).then_some(n)
+}
+
+/// As [`parse_f64`], but what is beyond the range is infinite, and what is too
+/// small is 0.
+pub fn parse_f64_saturating(text: &[u8]) -> Option<f64> {
+    let n: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (!n.is_nan()).then_some(n)
 }
 
@@ -123,6 +245,77 @@ mod tests {
             let canonical = text.parse::<i64>().ok().filter(|n| n.to_string() == text);
             prop_assert_eq!(parse_i64(text.as_bytes()), canonical);
         }
+    }
+
+    #[test]
+    fn a_double_is_written_as_valkey_writes_it() {
+        for (n, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (-17.0, "-17"),
+            (3.1, "3.1"),
+            (-0.1, "-0.1"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e-5, "0.00001"),
+            (0.000_001_5, "1.5e-6"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-7"),
+            (1.5e-7, "1.5e-7"),
+            (1e17, "100000000000000000"),
+            (1e18, "1000000000000000000"),
+            (1e19, "1e+19"),
+            (1.25e20, "1.25e+20"),
+            (12_345_678_901_234_567_890.0, "12345678901234567000"),
+            (1.5e300, "1.5e+300"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (5e-324, "5e-324"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+            (4_611_686_018_427_387_904.0, "4611686018427387904"),
+            (1234567.891, "1234567.891"),
+            (0.000123, "0.000123"),
+        ] {
+            let written = FloatText::new(n);
+            assert_eq!(String::from_utf8_lossy(written.as_bytes()), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_double_comes_back_from_its_text(bits: u64) {
+            let n = f64::from_bits(bits);
+            prop_assume!(!n.is_nan());
+            let text = FloatText::new(n);
+            prop_assert_eq!(parse_f64(text.as_bytes()).map(f64::to_bits), Some(bits));
+        }
+    }
+
+    #[test]
+    fn a_double_is_read_strictly() {
+        for (text, n) in [
+            ("1", Some(1.0)),
+            ("+1.5e3", Some(1500.0)),
+            (".5", Some(0.5)),
+            ("5.", Some(5.0)),
+            ("inf", Some(f64::INFINITY)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("0e-500", Some(0.0)),
+            ("1e400", None),
+            ("1e-400", None),
+            ("nan", None),
+            ("", None),
+            (" 1", None),
+            ("1 ", None),
+            ("0x10", None),
+            ("1e", None),
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), n, "{text:?}");
+        }
+        assert_eq!(parse_f64_saturating(b"-1e400"), Some(f64::NEG_INFINITY));
+        assert_eq!(parse_f64_saturating(b"1e-400"), Some(0.0));
     }
 
     #[test]

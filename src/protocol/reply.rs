@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::output::Output;
-use crate::base::num::IntText;
+use crate::base::num::{FloatText, IntText};
 
 /// Writes one client's replies, in its protocol.
 pub struct Reply<'a> {
@@ -180,14 +180,9 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A floating-point number in its shortest form.
+    /// A floating-point number; see [`FloatText`].
     pub fn double(&mut self, n: f64) {
-        let text = match n {
-            f64::INFINITY => "inf".to_string(),
-            f64::NEG_INFINITY => "-inf".to_string(),
-            n if n.is_nan() => "nan".to_string(),
-            n => format!("{n}"),
-        };
+        let text = FloatText::new(n);
         match self.resp3 {
             true => self.line(b',', text.as_bytes()),
             false => self.bulk(text.as_bytes()),
