@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::base::{clock, log, units};
-use crate::config::{ClientClass, Settings, param};
+use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
 use crate::exec::{files, sweep};
 use crate::net::acceptors::Acceptors;
@@ -308,35 +308,12 @@ fn trim_buffers(engine: &Engine) {
     }
 }
 
-/// Drops clients that have owed more than the soft limit for too long, though
-/// nothing more is added.
-fn drop_debtors(engine: &Engine) {
-    let limit = engine.settings.output_limits().of(ClientClass::Normal);
-    if limit.soft_bytes == 0 {
-        return;
-    }
-    let now_ms = clock::unix_ms();
-    for client in engine.clients.all() {
-        let bytes = client.output_bytes.load(Ordering::Relaxed);
-        if bytes > 0 && limit.is_broken(bytes, &client.over_soft_since_ms, now_ms) {
-            let drops = &engine.counters.output_limit_drops;
-            drops.fetch_add(1, Ordering::Relaxed);
-            warning!(
-                "Client id={} addr={} closed for overcoming of output buffer limits.",
-                client.id,
-                client.addr
-            );
-            client.kill();
-        }
-    }
-}
-
 fn every_second(engine: &Engine) {
     // Reading the figure keeps the peak true.
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
-    drop_debtors(engine);
+    engine.clients.owed().drop_debtors(|| engine.clients.all());
     close_idle(engine);
 }
 

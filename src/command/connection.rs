@@ -206,7 +206,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         ctx.session.client.names.lock().name = name.to_vec();
     }
     if let Some(resp3) = resp3 {
-        ctx.session.resp3 = resp3;
+        ctx.session.speak_resp3(resp3);
         ctx.reply.set_resp3(resp3);
     }
     let zone = ctx.engine.settings.text(param::AVAILABILITY_ZONE);
@@ -271,7 +271,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let session = &mut *ctx.session;
     multi::discard(ctx.engine, session);
     session.db = 0;
-    session.resp3 = false;
+    session.speak_resp3(false);
     session.authenticated = ctx.engine.settings.text(param::REQUIREPASS).is_empty();
     session.no_touch = false;
     if session.reply_mode != ReplyMode::Skip {

@@ -97,7 +97,11 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         (b"dict-resizing", 1) => ctx.reply.ok(),
         (b"client-enforce-reply-list", 1) => {
             let on = switch(ctx.args.bytes()?);
-            ctx.engine.replies_listed.store(on, Ordering::Relaxed);
+            ctx.engine
+                .clients
+                .owed()
+                .listed
+                .store(on, Ordering::Relaxed);
             ctx.reply.ok();
         }
         (b"quicklist-packed-threshold", 1) => return packed_threshold(ctx),

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::args::{Args, KeyAt};
 use super::context::Ctx;
 use super::engine::{Engine, Worker, add};
+use super::mail;
 use super::room;
 use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag};
@@ -141,6 +142,7 @@ pub fn run_batch(
     out: &mut Output,
 ) {
     prepare(engine, session, batch);
+    let _quiet = mail::quiet();
     let worker = &engine.workers[session.client.worker];
     let ran = &mut batch.ran;
     ran.share(worker);
@@ -170,6 +172,10 @@ pub fn run_batch(
         };
         if let Some(counter) = counter {
             ran.push(counter);
+        }
+        // What a command sends its own client comes behind its reply.
+        if session.client.has_mail() {
+            session.client.collect(out);
         }
         run += 1;
         if !is_fast {

@@ -11,11 +11,12 @@ use tokio::sync::Notify;
 
 use super::effect::Effects;
 use super::oom_score::OomScore;
+use super::owed::Owed;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use crate::base::clock;
-use crate::config::{ClientClass, OutputLimit, Settings};
+use crate::config::Settings;
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
 use crate::store::table::Table;
@@ -53,11 +54,6 @@ pub struct Engine {
     pub active_expiry: AtomicBool,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
-    /// Whether ordinary clients have an output limit.
-    pub output_limited: AtomicBool,
-    /// Whether every reply counts as a block of the reply list, for output limits
-    /// (DEBUG CLIENT-ENFORCE-REPLY-LIST).
-    pub replies_listed: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The history of changes that this server's data stands for, likewise.
@@ -219,22 +215,22 @@ impl Engine {
         let settings = &self.settings;
         super::room::configure(self.keyspace.evictor(), settings);
         self.effects.configure(settings);
-        let limit = settings.output_limits().of(ClientClass::Normal);
-        let is_limited = limit != OutputLimit::default();
-        self.output_limited.store(is_limited, Ordering::Relaxed);
+        self.clients.owed().configure();
     }
 
     /// A server without data, for `workers` workers.
     pub fn new(settings: Arc<Settings>, commands: CommandTable, workers: usize) -> Engine {
         let numbers = commands.counters();
         let keyspace = Keyspace::new((workers * 16).max(16));
+        let counters: Arc<Counters> = Arc::default();
+        let owed = Owed::new(settings.clone(), counters.clone());
         let engine = Engine {
             keyspace,
             settings,
-            clients: Clients::default(),
+            clients: Clients::new(owed),
             effects: Effects::default(),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
-            counters: Arc::default(),
+            counters,
             baseline: Mutex::default(),
             rates: Mutex::default(),
             errors: Mutex::default(),
@@ -243,8 +239,6 @@ impl Engine {
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
-            output_limited: AtomicBool::new(false),
-            replies_listed: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),

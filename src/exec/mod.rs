@@ -10,10 +10,12 @@ pub mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod files;
+pub mod mail;
 #[cfg(test)]
 mod model_tests;
 pub mod multi;
 pub mod oom_score;
+pub mod owed;
 pub mod room;
 pub mod session;
 pub mod spec;

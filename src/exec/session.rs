@@ -7,8 +7,12 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::mail::{self, Inbox, Message};
+use super::owed::Owed;
 use super::spec::Spec;
 use crate::base::clock;
+use crate::config::ClientClass;
+use crate::protocol::output::Output;
 use crate::store::shard::WatchFlag;
 
 /// How long a connection must be silent before all memory that it holds for what
@@ -121,8 +125,13 @@ impl Session {
         client.db.store(self.db, Ordering::Relaxed);
         let watching = self.watching.len() as u32;
         client.watching.store(watching, Ordering::Relaxed);
-        let protocol = if self.resp3 { 3 } else { 2 };
-        client.protocol.store(protocol, Ordering::Relaxed);
+    }
+
+    /// Speaks RESP3, or RESP2, from now on; mail too.
+    pub fn speak_resp3(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+        let protocol = if resp3 { 3 } else { 2 };
+        self.client.protocol.store(protocol, Ordering::Relaxed);
     }
 
     /// The client has said who it is, or need not.
@@ -196,7 +205,7 @@ pub struct Client {
     pub query_held: AtomicU64,
     /// Bytes of commands that wait for EXEC.
     pub multi_bytes: AtomicU64,
-    /// Bytes of replies not written yet.
+    /// Bytes of replies not written yet; mail that is not collected is not in it.
     pub output_bytes: AtomicU64,
     /// Since when they exceed the soft limit, in Unix milliseconds; 0 where they
     /// do not.
@@ -211,6 +220,10 @@ pub struct Client {
     pub commands: AtomicU64,
     /// What it calls itself.
     pub names: Mutex<Names>,
+    /// Subscriptions to channels, to patterns and to shard channels.
+    pub subscriptions: [AtomicU32; 3],
+    inbox: Inbox,
+    owed: Arc<Owed>,
     /// What others want of its connection.
     wishes: AtomicU8,
     waker: Mutex<Option<Waker>>,
@@ -218,6 +231,7 @@ pub struct Client {
 
 const KILLED: u8 = 1;
 const TRIMMED: u8 = 2;
+const MAIL: u8 = 4;
 
 /// What is known of a client when it comes.
 pub struct Arrival {
@@ -236,7 +250,7 @@ pub struct Arrival {
 }
 
 impl Client {
-    fn new(id: u64, from: Arrival) -> Client {
+    fn new(id: u64, from: Arrival, owed: Arc<Owed>) -> Client {
         let now = clock::unix_ms();
         Client {
             id,
@@ -270,12 +284,15 @@ impl Client {
                 user: b"default".to_vec(),
                 ..Names::default()
             }),
+            subscriptions: Default::default(),
+            inbox: Inbox::default(),
+            owed,
             wishes: AtomicU8::new(0),
             waker: Mutex::new(None),
         }
     }
 
-    /// Has the connection closed as soon as its task runs.
+    /// Has the connection closed as soon as its task runs; it gets no more mail.
     pub fn kill(&self) {
         self.wish(KILLED);
     }
@@ -290,6 +307,92 @@ impl Client {
         if let Some(waker) = self.waker.lock().take() {
             waker.wake();
         }
+    }
+
+    /// Sends a message, from any thread. Messages of one sender arrive in order.
+    /// A client that owes too much is dropped instead.
+    pub fn post(&self, message: &Message<'_>) {
+        let form = message.form(self.protocol.load(Ordering::Relaxed) == 3);
+        let mut letters = self.inbox.open();
+        if self.is_killed() {
+            return;
+        }
+        let first = letters.is_empty();
+        letters.append_shared(form);
+        let owes = letters.len() + self.output_bytes.load(Ordering::Relaxed) as usize;
+        if self.owed.is_too_much(self, owes, false) {
+            *letters = Output::default();
+            self.inbox.publish(&letters);
+            drop(letters);
+            self.kill();
+            return;
+        }
+        self.inbox.publish(&letters);
+        if first {
+            self.wishes.fetch_or(MAIL, Ordering::Release);
+            drop(letters);
+            if let Some(waker) = self.waker.lock().take() {
+                mail::ring(waker);
+            }
+        }
+    }
+
+    /// Whether there is mail.
+    #[inline]
+    pub fn has_mail(&self) -> bool {
+        self.wishes.load(Ordering::Relaxed) & MAIL != 0
+    }
+
+    /// Moves all mail to the end of `out`. For the client's own connection.
+    #[cold]
+    pub fn collect(&self, out: &mut Output) {
+        let mut letters = self.inbox.open();
+        self.wishes.fetch_and(!MAIL, Ordering::Relaxed);
+        self.inbox.empty(&mut letters, out);
+    }
+
+    /// Bytes that wait for the client to read them.
+    pub fn owed_bytes(&self) -> usize {
+        self.output_bytes.load(Ordering::Relaxed) as usize + self.mail_bytes()
+    }
+
+    /// Bytes of mail that is not collected yet.
+    pub fn mail_bytes(&self) -> usize {
+        self.inbox.bytes() as usize
+    }
+
+    /// Bytes of memory that they hold.
+    pub fn owed_held(&self) -> u64 {
+        self.output_held.load(Ordering::Relaxed) + self.inbox.held_bytes()
+    }
+
+    /// Which output limit holds for it.
+    #[inline]
+    pub fn class(&self) -> ClientClass {
+        match self.is_subscriber() {
+            true => ClientClass::PubSub,
+            false => ClientClass::Normal,
+        }
+    }
+
+    /// Whether it subscribes to anything.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        let any = |n: &AtomicU32| n.load(Ordering::Relaxed) > 0;
+        self.subscriptions.iter().any(any)
+    }
+
+    /// What it owes is within the soft limit.
+    #[inline]
+    pub fn end_excess(&self) {
+        if self.over_soft_since_ms.load(Ordering::Relaxed) != 0 {
+            self.over_soft_since_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// What clients may owe.
+    pub fn owed(&self) -> &Owed {
+        &self.owed
     }
 
     /// Whether a key that it watches has changed.
@@ -333,22 +436,36 @@ impl Client {
             + size_of::<Session>() as u64
             + self.query_held.load(Ordering::Relaxed)
             + self.multi_bytes.load(Ordering::Relaxed)
-            + self.output_held.load(Ordering::Relaxed)
+            + self.owed_held()
     }
 }
 
 /// All clients, by id.
-#[derive(Default)]
 pub struct Clients {
     next_id: AtomicU64,
     all: Mutex<BTreeMap<u64, Arc<Client>>>,
+    owed: Arc<Owed>,
 }
 
 impl Clients {
+    /// Nobody yet; what they may owe is given.
+    pub fn new(owed: Owed) -> Clients {
+        Clients {
+            next_id: AtomicU64::new(0),
+            all: Mutex::default(),
+            owed: Arc::new(owed),
+        }
+    }
+
+    /// What they may owe.
+    pub fn owed(&self) -> &Owed {
+        &self.owed
+    }
+
     /// Takes a client in.
     pub fn add(&self, from: Arrival) -> Arc<Client> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = Arc::new(Client::new(id, from));
+        let client = Arc::new(Client::new(id, from, self.owed.clone()));
         self.all.lock().insert(id, client.clone());
         client
     }

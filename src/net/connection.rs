@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 
 use super::stream::Stream;
 use crate::base::clock;
-use crate::config::{ClientClass, param};
+use crate::config::param;
 use crate::exec::dispatch::{BLOB_MIN, Batch, run_batch};
 use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
@@ -45,11 +45,6 @@ const OWN_MIN: usize = 16 * 1024;
 const OWN_MAX: usize = 512 * 1024;
 /// A buffer up to this size is left alone while its connection is busy.
 const OWN_MODEST: usize = 32 * 1024;
-/// Replies up to this size together count towards no limit: they would fit the
-/// fixed buffer that a client of Valkey has.
-const OUTPUT_FREE: usize = 16 * 1024;
-/// What a client may owe, where it counts, before it has ever said who it is.
-const STRANGER_MAX: u64 = 1024;
 /// What a shared buffer keeps of its memory after a large reply.
 const OUTPUT_KEPT: usize = 256 * 1024;
 
@@ -230,21 +225,11 @@ impl Connection {
         if self.session.client.take_trim() {
             self.trim();
         }
-        if !self.waiting.is_empty()
-            && let Err(end) = self.write_waiting(cx, scratch)
-        {
+        if let Err(end) = self.write_left(cx, scratch) {
             return Poll::Ready(Err(end));
         }
-        if !self.pending.is_empty() {
-            if let Err(end) = self.write_pending(cx) {
-                return Poll::Ready(Err(end));
-            }
-            if self.session.closing == Closing::AfterReply {
-                return match self.pending.is_empty() {
-                    true => Poll::Ready(Err(End::Gone)),
-                    false => Poll::Pending,
-                };
-            }
+        if self.session.closing == Closing::AfterReply {
+            return Poll::Pending;
         }
         let filled = match self.read(cx, scratch) {
             Poll::Ready(Ok(filled)) => filled,
@@ -428,6 +413,27 @@ impl Connection {
             && worker.connections.load(Ordering::Relaxed) > 1
     }
 
+    /// Writes what is left from before, and mail: that is left where it is while
+    /// the socket takes no more, and counts there.
+    fn write_left(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
+        if !self.pending.is_empty() {
+            self.write_pending(cx)?;
+            if self.pending.is_empty() && self.session.closing == Closing::AfterReply {
+                return Err(End::Gone);
+            }
+        }
+        if self.pending.is_empty() && self.session.client.has_mail() {
+            if self.waiting.is_empty() {
+                self.waiting = scratch.spare.pop().unwrap_or_default();
+            }
+            self.session.client.collect(&mut self.waiting);
+        }
+        match self.waiting.is_empty() {
+            true => Ok(()),
+            false => self.write_waiting(cx, scratch),
+        }
+    }
+
     /// Writes replies that waited; what the socket would not take is pending.
     fn write_waiting(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
         let mut waiting = std::mem::take(&mut self.waiting);
@@ -483,32 +489,14 @@ impl Connection {
     /// what it is owed is never written.
     #[inline]
     fn hold_to_limits(&mut self, out: &Output) {
-        let bytes = self.pending.len() + out.len();
-        let engine = &self.engine;
-        let counts = bytes > OUTPUT_FREE || engine.replies_listed.load(Ordering::Relaxed);
-        let is_limited =
-            engine.output_limited.load(Ordering::Relaxed) || !self.session.was_authenticated;
-        let client = &self.session.client;
-        if counts && is_limited && bytes > 0 {
-            self.check_limits(bytes);
-        } else if client.over_soft_since_ms.load(Ordering::Relaxed) != 0 {
-            client.over_soft_since_ms.store(0, Ordering::Relaxed);
-        }
-    }
-
-    #[cold]
-    fn check_limits(&mut self, bytes: usize) {
-        let owed = bytes.max(OUTPUT_FREE) as u64;
+        let mut bytes = self.pending.len() + out.len();
         let session = &mut self.session;
-        let is_stranger = !session.authenticated
-            && !session.was_authenticated
-            && !self.engine.settings.text(param::REQUIREPASS).is_empty();
-        let limit = self.engine.settings.output_limits().of(ClientClass::Normal);
-        if (is_stranger && owed > STRANGER_MAX)
-            || limit.is_broken(owed, &session.client.over_soft_since_ms, clock::unix_ms())
-        {
-            let drops = &self.engine.counters.output_limit_drops;
-            drops.fetch_add(1, Ordering::Relaxed);
+        if !self.pending.is_empty() {
+            bytes += session.client.mail_bytes();
+        }
+        let is_stranger = !session.was_authenticated;
+        let owed = session.client.owed();
+        if owed.is_too_much(&session.client, bytes, is_stranger) {
             self.owes_too_much = true;
             session.closing = Closing::Now;
         }
@@ -578,11 +566,8 @@ impl Future for Connection {
                         End::Failed => {
                             verbose!("Lost the connection id={} addr={}", client.id, client.addr)
                         }
-                        End::Output => warning!(
-                            "Client id={} addr={} closed for overcoming of output buffer limits.",
-                            client.id,
-                            client.addr
-                        ),
+                        // Said where it was found.
+                        End::Output => {}
                         End::Query => warning!(
                             "Closing client that reached max query buffer length: id={} addr={}",
                             client.id,
@@ -600,6 +585,8 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        // No more mail.
+        self.session.client.kill();
         multi::discard(&self.engine, &mut self.session);
         if self.holds_buffer {
             self.count_buffer(false);

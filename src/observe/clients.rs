@@ -47,7 +47,7 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
     let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let names = client.names.lock().clone();
     let (query, held) = (get(&client.query_bytes), get(&client.query_held));
-    let output = get(&client.output_bytes);
+    let output = client.owed_bytes();
     let last = client.last_command.load(Ordering::Relaxed);
     let command = match (last & 0xffff, last >> 16) {
         (0, _) => "NULL".to_string(),
@@ -74,7 +74,7 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
         held.saturating_sub(query),
         get(&client.multi_bytes),
         u8::from(output > 0),
-        get(&client.output_held),
+        client.owed_held(),
         client.memory_bytes(),
         if output > 0 { "rw" } else { "r" },
     );

@@ -191,7 +191,7 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     let all = source.engine.clients.all();
     let most = |figure: fn(&Client) -> u64| all.iter().map(|c| figure(c)).max().unwrap_or(0);
     let input = most(|c| c.query_held.load(Ordering::Relaxed));
-    let output = most(|c| c.output_held.load(Ordering::Relaxed));
+    let output = most(Client::owed_held);
     let watching = |c: &&std::sync::Arc<Client>| c.watching.load(Ordering::Relaxed) > 0;
     lines.put("connected_clients", all.len());
     lines.put("cluster_connections", 0);

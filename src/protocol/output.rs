@@ -89,6 +89,17 @@ impl Output {
         other.clear();
     }
 
+    /// Appends all of `other`, of which nothing was written; blobs by reference.
+    pub fn append_shared(&mut self, other: &Output) {
+        debug_assert_eq!(other.written, 0);
+        let first = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        for (at, blob) in &other.blobs {
+            self.blobs.push((first + at, blob.clone()));
+        }
+        self.blob_bytes += other.blob_bytes;
+    }
+
     /// The slices that are to be written next, as many as fit in `slices`.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.written;
@@ -169,6 +180,11 @@ mod tests {
                     output.bytes_mut().extend_from_slice(&bytes);
                 }
             }
+            let mut copy = Output::default();
+            copy.bytes_mut().extend_from_slice(b"first");
+            copy.append_shared(&output);
+            prop_assert_eq!(all(&copy), [b"first", &model[..]].concat());
+            prop_assert_eq!(copy.len(), 5 + model.len());
             for (n, moved) in steps {
                 let n = n.min(model.len());
                 model.drain(..n);

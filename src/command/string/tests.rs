@@ -56,7 +56,7 @@ fn what_is_set_is_read_back() {
             ("strlen k", ":0"),
         ],
     );
-    kit.session.resp3 = true;
+    kit.session.speak_resp3(true);
     check(
         &mut kit,
         &[("get k", "_"), ("mget k", "*1 _"), ("set k v get", "_")],
@@ -439,7 +439,7 @@ fn the_longest_common_subsequence_is_found() {
             ("lcs {k}2 {k}2", "$5 12345"),
         ],
     );
-    kit.session.resp3 = true;
+    kit.session.speak_resp3(true);
     check(
         &mut kit,
         &[("lcs {k}1 {k}2 idx", "%2 $7 matches *0 $3 len :0")],
