@@ -8,6 +8,7 @@ pub mod clock;
 pub mod float80;
 pub mod glob;
 pub mod hash;
+pub mod heap;
 pub mod log;
 pub mod num;
 pub mod units;

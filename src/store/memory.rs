@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tikv_jemallocator::Jemalloc;
 
+pub use crate::base::heap::usable_bytes;
+
 /// How far a thread's own count may run ahead of the shared one.
 const FLUSH_BYTES: isize = 2048;
 
@@ -96,22 +98,6 @@ pub fn reset_peak() {
     PEAK.store(0, Ordering::Relaxed);
 }
 
-/// What jemalloc hands out for a request of `size` bytes: its size classes are
-/// 8, multiples of 16 up to 128, then four to each doubling.
-#[inline]
-pub const fn usable_bytes(size: usize) -> usize {
-    if size <= 8 {
-        return 8;
-    }
-    let doubling = usize::BITS - (size - 1).leading_zeros();
-    let step = if doubling <= 7 {
-        16
-    } else {
-        1 << (doubling - 3)
-    };
-    (size + step - 1) & !(step - 1)
-}
-
 /// jemalloc's own view of the process, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllocatorStats {
@@ -161,29 +147,5 @@ pub fn allocator_stats() -> AllocatorStats {
         active: stats::active::read().unwrap_or(0),
         resident: stats::resident::read().unwrap_or(0),
         retained: stats::retained::read().unwrap_or(0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn size_classes_are_those_of_jemalloc() {
-        for (size, class) in [
-            (1, 8),
-            (9, 16),
-            (17, 32),
-            (128, 128),
-            (129, 160),
-            (160, 160),
-            (161, 192),
-            (257, 320),
-            (4096, 4096),
-            (4097, 5120),
-            (17_593, 20_480),
-        ] {
-            assert_eq!(usable_bytes(size), class, "{size}");
-        }
     }
 }

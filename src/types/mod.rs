@@ -3,4 +3,6 @@
 //! **Invariant:** knows neither keys nor clients nor the protocol.
 
 pub mod lcs;
+pub mod listpack;
 pub mod rank_tree;
+pub mod thin;
