@@ -5,4 +5,5 @@
 pub mod lcs;
 pub mod listpack;
 pub mod rank_tree;
+pub mod stream;
 pub mod thin;
