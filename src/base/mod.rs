@@ -5,10 +5,12 @@
 
 mod big;
 pub mod clock;
+pub mod cursor;
 pub mod float80;
 pub mod glob;
 pub mod hash;
 pub mod heap;
 pub mod log;
 pub mod num;
+pub mod tags;
 pub mod units;

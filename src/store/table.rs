@@ -20,36 +20,30 @@
 //! is always about 85% full. Growing moves slots by their frag alone; only a
 //! split reads the keys again.
 //!
-//! An entry whose home line is full goes to one of the next lines; `spilled`
-//! counts, in every line that it passed, who did so: a search ends at a line
-//! that nobody passed. No tombstones.
+//! What a line's tags say, and who goes where, is `base::tags`.
 //!
 //! **SCAN's guarantee.** Whoever is there from the start of a walk to its end is
-//! met, however the table changes: `cursor` says how.
+//! met, however the table changes: `base::cursor` says how.
 //!
 //! **Rule that makes this sound:** an entry's address stands in exactly one
 //! slot, and the table that has the slot owns the entry. `&Table` reads,
 //! `&mut Table` alone changes or frees.
 #![allow(unsafe_code)]
 
-mod cursor;
 mod place;
 
 use std::ptr::NonNull;
 
-pub use cursor::CURSOR_BITS;
 pub use place::Place;
 
-use cursor::Cursor;
 use place::Generation;
 
 use super::entry::{self, Draft, Entry, EntryMut, Slab};
 use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
-use crate::base::{clock, hash};
+use crate::base::tags::{Tags, WIDTH, first_frag, frag, home};
+use crate::base::{clock, cursor, hash};
 
-/// Entries in a line.
-const WIDTH: usize = 7;
 /// The sizes of a segment, in lines: those that leave little of a slab's page
 /// (255 lines) unused.
 const LINES: [u8; 24] = [
@@ -60,19 +54,20 @@ const LINES_MAX: usize = if cfg!(any(test, feature = "tiny")) {
 } else {
     51
 };
-const FRAG_BITS: u32 = 15;
 const PREFIX_BITS: u32 = 24;
 const ADDRESS: u64 = (1 << 45) - 1;
 const TIMER_AT: u32 = 45;
 const PLACE_AT: u32 = 57;
+type Cursor = cursor::Cursor<PREFIX_BITS>;
+/// Bits of a cursor.
+pub const CURSOR_BITS: u32 = Cursor::BITS;
 /// Of a segment without deadlines.
 const NEVER_DUE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line {
-    /// Seven tags, 0 where the slot is free, and in the top byte `spilled`.
-    tags: u64,
+    tags: Tags,
     slots: [u64; WIDTH],
 }
 
@@ -93,78 +88,10 @@ type LineSlab = slab::Slab<64>;
 
 const _: () = assert!(size_of::<Line>() == 64 && size_of::<Segment>() == 16);
 
-const SPILLED: u64 = 0xff << 56;
-const ONE_SPILLED: u64 = 1 << 56;
-const LOW7: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-const TAG_TOPS: u64 = 0x0080_8080_8080_8080;
-
 impl Line {
-    /// The top bit of every byte of the seven whose tag is `tag`.
-    #[inline]
-    fn matches(&self, tag: u8) -> u64 {
-        let x = self.tags ^ (u64::from(tag) * 0x0101_0101_0101_0101);
-        !(((x & LOW7) + LOW7) | x) & TAG_TOPS
-    }
-
-    #[inline]
-    fn taken(&self) -> u64 {
-        !self.matches(0) & TAG_TOPS
-    }
-
-    #[inline]
-    fn tag(&self, slot: usize) -> u8 {
-        (self.tags >> (slot * 8)) as u8
-    }
-
-    fn set_tag(&mut self, slot: usize, tag: u8) {
-        let at = slot * 8;
-        self.tags = self.tags & !(0xff << at) | u64::from(tag) << at;
-    }
-
     fn frag(&self, slot: usize) -> u32 {
-        ((self.slots[slot] >> PLACE_AT) as u32) << 8 | u32::from(self.tag(slot))
+        ((self.slots[slot] >> PLACE_AT) as u32) << 8 | u32::from(self.tags.get(slot))
     }
-
-    /// 255 stays 255: from then on nobody knows how many there are.
-    fn spill(&mut self) {
-        if self.tags & SPILLED != SPILLED {
-            self.tags += ONE_SPILLED;
-        }
-    }
-
-    fn unspill(&mut self) {
-        if self.tags & SPILLED != SPILLED {
-            self.tags -= ONE_SPILLED;
-        }
-    }
-
-    #[inline]
-    fn is_passed(&self) -> bool {
-        self.tags & SPILLED != 0
-    }
-}
-
-/// The slots whose bits are set in a mask of [`Line`].
-fn slots_of(mut mask: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        (mask != 0).then(|| {
-            let slot = (mask.trailing_zeros() / 8) as usize;
-            mask &= mask - 1;
-            slot
-        })
-    })
-}
-
-#[inline]
-fn frag(digest: u64) -> u32 {
-    let frag = digest as u32 & ((1 << FRAG_BITS) - 1);
-    // A tag of 0 means a free slot.
-    if frag & 0xff == 0 { frag | 1 } else { frag }
-}
-
-#[inline]
-fn home(frag: u32, size: usize) -> usize {
-    (frag as usize * size) >> FRAG_BITS
 }
 
 #[inline]
@@ -230,15 +157,13 @@ impl Segment {
         let lines = self.lines_mut();
         let mut at = home(frag, size);
         loop {
-            let free = lines[at].matches(0);
-            if free != 0 {
-                let slot = (free.trailing_zeros() / 8) as usize;
-                lines[at].set_tag(slot, frag as u8);
+            if let Some(slot) = lines[at].tags.matches(0).next() {
+                lines[at].tags.set(slot, frag as u8);
                 lines[at].slots[slot] = bits;
                 self.count += 1;
                 return (at, slot);
             }
-            lines[at].spill();
+            lines[at].tags.spill();
             at = if at + 1 == size { 0 } else { at + 1 };
         }
     }
@@ -249,10 +174,10 @@ impl Segment {
         let lines = self.lines_mut();
         let mut at = home(lines[line].frag(slot), size);
         while at != line {
-            lines[at].unspill();
+            lines[at].tags.unspill();
             at = if at + 1 == size { 0 } else { at + 1 };
         }
-        lines[line].set_tag(slot, 0);
+        lines[line].tags.set(slot, 0);
         self.count -= 1;
         self.lines()[line].slots[slot]
     }
@@ -261,7 +186,7 @@ impl Segment {
     fn each(&self) -> impl Iterator<Item = (u32, u64)> {
         self.lines()
             .iter()
-            .flat_map(|l| slots_of(l.taken()).map(|s| (l.frag(s), l.slots[s])))
+            .flat_map(|l| l.tags.taken().map(|s| (l.frag(s), l.slots[s])))
     }
 
     /// The same entries in a segment of another size.
@@ -430,7 +355,7 @@ impl Table {
         let segment = &self.directory[self.index(digest)];
         let frag = frag(digest);
         let line = &segment.lines()[home(frag, segment.size.into())];
-        for slot in slots_of(line.matches(frag as u8)) {
+        for slot in line.tags.matches(frag as u8) {
             let bits = line.slots[slot];
             if bits >> PLACE_AT == u64::from(frag >> 8) {
                 let at = address(bits).as_ptr();
@@ -454,13 +379,13 @@ impl Table {
         let mut at = first;
         loop {
             let line = &lines[at];
-            for slot in slots_of(line.matches(frag as u8)) {
+            for slot in line.tags.matches(frag as u8) {
                 let bits = line.slots[slot];
                 if bits >> PLACE_AT == u64::from(frag >> 8) && is_same(self.read(bits).key(), key) {
                     return Some(Place::new(index, at, slot, self.generation));
                 }
             }
-            if !line.is_passed() {
+            if !line.tags.is_passed() {
                 return None;
             }
             at = if at + 1 == lines.len() { 0 } else { at + 1 };
@@ -738,7 +663,7 @@ impl Table {
         let mut at = wanted;
         loop {
             let line = &lines[at];
-            for slot in slots_of(line.taken()) {
+            for slot in line.tags.taken() {
                 let frag = line.frag(slot);
                 if frag >= cursor.frag && home(frag, lines.len()) == wanted {
                     let entry = self.read(line.slots[slot]);
@@ -748,13 +673,12 @@ impl Table {
                 }
             }
             at = if at + 1 == lines.len() { 0 } else { at + 1 };
-            if !line.is_passed() || at == wanted {
+            if !line.tags.is_passed() || at == wanted {
                 break;
             }
         }
         if wanted + 1 < lines.len() {
-            // The first frag whose home is the next line.
-            cursor.frag = ((wanted + 1) << FRAG_BITS).div_ceil(lines.len()) as u32;
+            cursor.frag = first_frag(wanted + 1, lines.len());
             return Some(cursor.bits());
         }
         cursor.next_part().map(Cursor::bits)
@@ -774,7 +698,7 @@ impl Table {
             let at = clock::random_below((LINES_MAX * WIDTH) as u64) as usize;
             let (line, slot) = (at / WIDTH, at % WIDTH);
             if let Some(line) = segment.lines().get(line)
-                && line.tag(slot) != 0
+                && line.tags.get(slot) != 0
             {
                 return Some(self.read(line.slots[slot]));
             }
@@ -804,7 +728,7 @@ impl Table {
             start = Some(0);
             for i in 0..lines.len() {
                 let at = (from + i) % lines.len();
-                for slot in slots_of(lines[at].taken()) {
+                for slot in lines[at].tags.taken() {
                     let bits = lines[at].slots[slot];
                     if volatile && !timer(bits).is_set() {
                         continue;
@@ -871,7 +795,7 @@ impl Table {
         let mut next_due = NEVER_DUE;
         let mut due: smallvec::SmallVec<[(usize, usize); 64]> = smallvec::SmallVec::new();
         for (at, line) in self.directory[first].lines().iter().enumerate() {
-            for slot in slots_of(line.taken()) {
+            for slot in line.tags.taken() {
                 let timer = timer(line.slots[slot]);
                 if !timer.is_set() {
                     continue;

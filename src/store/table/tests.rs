@@ -271,7 +271,7 @@ fn check_structure(table: &Table) {
         let mut spilled = vec![0; lines.len()];
         let mut here = 0;
         for (at, line) in lines.iter().enumerate() {
-            for slot in slots_of(line.taken()) {
+            for slot in line.tags.taken() {
                 let entry = table.read(line.slots[slot]);
                 let digest = hash::digest(entry.key());
                 assert_eq!(line.frag(slot), frag(digest));
@@ -291,7 +291,7 @@ fn check_structure(table: &Table) {
             }
         }
         for (line, spilled) in lines.iter().zip(spilled) {
-            let noted = (line.tags >> 56) as usize;
+            let noted = usize::from(line.tags.passed());
             assert!(noted == spilled || (noted == 255 && spilled > 0));
         }
         assert_eq!(usize::from(segment.count), here);
