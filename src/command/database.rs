@@ -118,7 +118,7 @@ fn flushall(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn flush(ctx: &mut Ctx<'_, '_>, databases: &BTreeSet<u32>, later: bool) {
     let tables = databases.iter().flat_map(|&db| ctx.txn.flush(db)).collect();
-    ctx.engine.reclaim(tables, later);
+    ctx.engine.reclaimer.free_tables(tables, later);
     // A follower may hold what is no longer here.
     ctx.txn.count_change();
     ctx.reply.ok();

@@ -240,7 +240,7 @@ fn serialized_bytes(entry: &Entry<'_>) -> usize {
 fn string_lengths(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = key(ctx.args.bytes()?);
     let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
-    if let Value::Int(_) = entry.value() {
+    if matches!(entry.value(), Value::Int(_) | Value::Object(_)) {
         return Err(Error::new("ERR Not an sds encoded string."));
     }
     let (own, value) = match entry.value() {

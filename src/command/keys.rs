@@ -3,13 +3,12 @@
 use crate::base::num;
 use crate::config::param;
 use crate::exec::context::Ctx;
-use crate::exec::effect::Event;
+use crate::exec::effect::{Event, Removal};
 use crate::exec::engine::Engine;
 use crate::exec::spec::{
     Arg, ArgKind, Group, Scope, Spec, category, flag::*, key, key_flag::*, keys,
 };
 use crate::protocol::error::Error;
-use crate::store::entry::Value;
 
 const AGGREGATED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 const KEYS: &[Arg] = &[Arg::key("key").multiple()];
@@ -147,13 +146,6 @@ pub const SPECS: &[Spec] = &[
         ),
 ];
 
-/// A value's type, as TYPE names it and SCAN chooses by it.
-pub(super) fn type_name(value: &Value<'_>) -> &'static str {
-    match value {
-        Value::Int(_) | Value::Str(_) | Value::Blob(_) => "string",
-    }
-}
-
 /// The number of a database, as MOVE and COPY read it.
 pub(super) fn database(engine: &Engine, text: &[u8]) -> Result<u32, Error> {
     let n = num::parse_i64(text).ok_or(Error::NOT_INTEGER)?;
@@ -170,6 +162,10 @@ pub(super) fn existing_database(engine: &Engine, n: i32) -> Result<u32, Error> {
 }
 
 fn del(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.txn.removal = match ctx.spec.name {
+        "unlink" => Removal::Unlink,
+        _ => Removal::User,
+    };
     let mut removed = 0;
     while !ctx.args.is_empty() {
         let key = ctx.args.key()?;
@@ -205,7 +201,7 @@ fn touch(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn type_of(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let name = match ctx.txn.peek(&key) {
-        Some(found) => type_name(&ctx.txn.entry(found).value()),
+        Some(found) => ctx.txn.entry(found).value().type_name(),
         None => "none",
     };
     ctx.reply.simple(name);

@@ -20,8 +20,6 @@ use crate::protocol::error::Error;
 use crate::protocol::reply::Reply;
 use crate::store::table::CURSOR_BITS;
 
-use super::keys::type_name;
-
 /// The family.
 pub const SPECS: &[Spec] = &[
     Spec::new("keys", 2, keys)
@@ -246,7 +244,7 @@ fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut N
             lines -= 1;
             next = table.scan(from, |entry| {
                 seen += 1;
-                let wanted = options.kind.is_none_or(|k| type_name(&entry.value()) == k)
+                let wanted = options.kind.is_none_or(|k| entry.value().type_name() == k)
                     && options.pattern.matches(entry.key())
                     && entry.deadline().is_none_or(|ms| ms > now_ms);
                 if wanted {

@@ -347,7 +347,11 @@ fn run_one(
             };
             txn.touch = !session.no_touch || spec.name == "touch";
             call_handler(engine, session, &mut txn, call, target, out);
-            txn.commit();
+            let why = txn.removal;
+            let garbage = txn.commit();
+            if !garbage.is_empty() {
+                engine.reclaimer.free(garbage, engine.effects.is_lazy(why));
+            }
             Some(target.counter)
         }
         Ok(None) => None,

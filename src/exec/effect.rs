@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use crate::config::{Settings, param};
 
@@ -35,6 +36,31 @@ impl Event {
     /// An event about strings.
     pub const fn string(name: &'static str) -> Event {
         Event { class: '$', name }
+    }
+
+    /// An event about lists.
+    pub const fn list(name: &'static str) -> Event {
+        Event { class: 'l', name }
+    }
+
+    /// An event about sets.
+    pub const fn set(name: &'static str) -> Event {
+        Event { class: 's', name }
+    }
+
+    /// An event about hashes.
+    pub const fn hash(name: &'static str) -> Event {
+        Event { class: 'h', name }
+    }
+
+    /// An event about sorted sets.
+    pub const fn zset(name: &'static str) -> Event {
+        Event { class: 'z', name }
+    }
+
+    /// An event about streams.
+    pub const fn stream(name: &'static str) -> Event {
+        Event { class: 't', name }
     }
 
     /// The key was removed by command.
@@ -92,21 +118,31 @@ pub trait Consumer: Send + Sync {
     fn observe(&self, effect: &Effect);
 }
 
-/// Why the server itself removes a key.
+/// The events of one change, in order.
+pub type Events = SmallVec<[Event; 2]>;
+
+/// Why a key or its value is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Removal {
     /// Its time is over.
     Expiry,
     /// Room is needed.
     Eviction,
+    /// A client wants it.
+    User,
+    /// Another value takes its place.
+    Replacement,
+    /// A client wants it, and does not want to wait for it.
+    Unlink,
 }
 
 /// The consumers.
 #[derive(Default)]
 pub struct Effects {
     any: AtomicBool,
-    /// By [`Removal`]: whether it is an UNLINK for followers, or else a DEL.
-    unlinks: [AtomicBool; 2],
+    /// By [`Removal`]: whether values are freed later, by another thread; then it
+    /// is an UNLINK for followers, or else a DEL.
+    unlinks: [AtomicBool; 4],
     consumers: RwLock<Vec<Arc<dyn Consumer>>>,
 }
 
@@ -122,14 +158,24 @@ impl Effects {
         for (removal, flag) in [
             (Removal::Expiry, param::LAZYFREE_LAZY_EXPIRE),
             (Removal::Eviction, param::LAZYFREE_LAZY_EVICTION),
+            (Removal::User, param::LAZYFREE_LAZY_USER_DEL),
+            (Removal::Replacement, param::LAZYFREE_LAZY_SERVER_DEL),
         ] {
             self.unlinks[removal as usize].store(settings.flag(flag), Ordering::Relaxed);
         }
     }
 
+    /// Whether large values are freed later, by another thread.
+    pub fn is_lazy(&self, why: Removal) -> bool {
+        match why {
+            Removal::Unlink => true,
+            _ => self.unlinks[why as usize].load(Ordering::Relaxed),
+        }
+    }
+
     /// The command by which followers remove a key, too.
     pub fn removal_word(&self, why: Removal) -> &'static str {
-        match self.unlinks[why as usize].load(Ordering::Relaxed) {
+        match self.is_lazy(why) {
             true => "UNLINK",
             false => "DEL",
         }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::effect::Effects;
 use super::oom_score::OomScore;
 use super::owed::Owed;
+use super::reclaim::Reclaimer;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
@@ -19,7 +20,6 @@ use crate::base::clock;
 use crate::config::Settings;
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
-use crate::store::table::Table;
 
 /// One instance for the process, shared by every worker.
 pub struct Engine {
@@ -39,6 +39,8 @@ pub struct Engine {
     pub counters: Arc<Counters>,
     /// What the workers had counted at the last CONFIG RESETSTAT.
     pub baseline: Mutex<Totals>,
+    /// Frees what takes long.
+    pub reclaimer: Reclaimer,
     /// What happens in a second.
     pub rates: Mutex<Rates>,
     /// How many errors of each code were answered.
@@ -129,10 +131,6 @@ pub struct Counters {
     pub query_limit_drops: AtomicU64,
     /// Commands refused because memory was full.
     pub oom_refusals: AtomicU64,
-    /// Entries that a thread of its own is to free ([`Engine::reclaim`]).
-    pub reclaim_pending: AtomicU64,
-    /// Entries that it has freed.
-    pub reclaimed: AtomicU64,
     /// AUTH and HELLO with a wrong password.
     pub auth_failures: AtomicU64,
 }
@@ -231,6 +229,7 @@ impl Engine {
             effects: Effects::default(),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,
+            reclaimer: Reclaimer::default(),
             baseline: Mutex::default(),
             rates: Mutex::default(),
             errors: Mutex::default(),
@@ -255,49 +254,6 @@ impl Engine {
             .iter()
             .map(|w| counter(w).load(Ordering::Relaxed))
             .sum()
-    }
-
-    /// Frees what was in these tables: here, or, `later`, on a thread of its own,
-    /// so that nobody waits for it.
-    pub fn reclaim(&self, tables: Vec<Box<Table>>, later: bool) {
-        let entries: u64 = tables.iter().map(|t| t.len() as u64).sum();
-        let free = move || {
-            drop(tables);
-            crate::store::slab::purge_beyond(0);
-        };
-        if later {
-            let counters = self.counters.clone();
-            counters
-                .reclaim_pending
-                .fetch_add(entries, Ordering::Relaxed);
-            let free = move || {
-                free();
-                counters
-                    .reclaim_pending
-                    .fetch_sub(entries, Ordering::Relaxed);
-                counters.reclaimed.fetch_add(entries, Ordering::Relaxed);
-            };
-            // Without a thread to be had, it is done at once.
-            let held = Arc::new(Mutex::new(Some(free)));
-            let there = held.clone();
-            let run = move || {
-                if let Some(free) = there.lock().take() {
-                    free();
-                }
-            };
-            if std::thread::Builder::new()
-                .name("reclaim".into())
-                .spawn(run)
-                .is_ok()
-            {
-                return;
-            }
-            if let Some(free) = held.lock().take() {
-                free();
-            }
-        } else {
-            free();
-        }
     }
 
     /// Notes that an error was answered.

@@ -16,6 +16,7 @@ mod model_tests;
 pub mod multi;
 pub mod oom_score;
 pub mod owed;
+pub mod reclaim;
 pub mod room;
 pub mod session;
 pub mod spec;

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use super::effect::Removal;
 use super::engine::{Engine, Worker};
 use super::txn::Txn;
 use crate::base::hash;
 use crate::config::{Settings, param};
 use crate::store::eviction::{Candidate, Evictor, learned, records::LfuConfig};
+use crate::store::garbage::Garbage;
 use crate::store::keyspace::Locked;
 use crate::store::memory;
 use crate::store::shard::Shard;
@@ -109,7 +111,7 @@ fn evict_one(engine: &Engine, now_ms: u64) -> bool {
             let locked = Locked::One(at, shard);
             let mut txn = Txn::new(keyspace, &engine.effects, locked, db, now_ms);
             txn.evict(at, db, place);
-            txn.commit();
+            free(engine, txn.commit());
             return true;
         }
         for &(db, place) in &places {
@@ -140,10 +142,16 @@ fn evict_one(engine: &Engine, now_ms: u64) -> bool {
         let locked = Locked::One(*shard, owner);
         let mut txn = Txn::new(keyspace, &engine.effects, locked, *db, now_ms);
         txn.evict(*shard, *db, place);
-        txn.commit();
+        free(engine, txn.commit());
     }
     // Whoever removed it in the meantime made room as well.
     true
+}
+
+fn free(engine: &Engine, garbage: Garbage) {
+    engine
+        .reclaimer
+        .free(garbage, engine.effects.is_lazy(Removal::Eviction));
 }
 
 fn wanted_samples(engine: &Engine) -> usize {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::effect::{Change, Effect, Event, Removal};
 use super::engine::Engine;
 use crate::base::clock;
+use crate::store::garbage::Garbage;
 
 /// Segments looked through under one lock: some 1,300 keys at most.
 const SEGMENTS: usize = 4;
@@ -26,13 +27,14 @@ pub fn slice(engine: &Engine, shard: usize) -> bool {
     let all = last != 0 && last.abs_diff(now_ms) > JUMP_MS;
     let named = wanted || shard.watched() > 0;
     let mut gone: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut garbage = Garbage::default();
     let mut count = 0;
     for (db, table) in shard.tables_mut() {
         if table.volatile() == 0 {
             continue;
         }
         let most = if all { usize::MAX } else { SEGMENTS };
-        more |= table.expire(now_ms, most, all, |entry| {
+        more |= table.expire(now_ms, most, all, &mut garbage, |entry| {
             count += 1;
             if named {
                 gone.push((db, entry.key().to_vec()));
@@ -56,5 +58,9 @@ pub fn slice(engine: &Engine, shard: usize) -> bool {
     if !effect.changes.is_empty() {
         engine.effects.deliver(&effect);
     }
+    drop(shard);
+    engine
+        .reclaimer
+        .free(garbage, engine.effects.is_lazy(Removal::Expiry));
     more
 }

@@ -122,7 +122,7 @@ impl Engine {
             &counters.output_limit_drops,
             &counters.query_limit_drops,
             &counters.oom_refusals,
-            &counters.reclaimed,
+            &self.reclaimer.counts().freed,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

@@ -1,19 +1,21 @@
 //! A transaction: locked shards, and the only way by which a command reads and
 //! changes entries.
 //!
-//! **Invariant:** every change goes through `put`, `set_deadline`, `remove`,
-//! `relocate`, `duplicate`, `flush` or `swap` here, each of which tells whoever watches the key, keeps
+//! **Invariant:** every change goes through `put`, `update`, `set_deadline`,
+//! `remove`, `relocate`, `duplicate`, `flush` or `swap` here, each of which tells whoever watches the key, keeps
 //! the counts, and records its part of the effect. A handler names neither.
 
 use crate::base::{clock, hash};
-use crate::store::entry::{Blob, Draft, Entry, NewValue, Value};
+use crate::protocol::error::Error;
+use crate::store::entry::{Draft, Entry, Family, NewValue, Value, View};
 use crate::store::eviction::Evictor;
+use crate::store::garbage::Garbage;
 use crate::store::keyspace::{Keyspace, Locked};
 use crate::store::shard::Shard;
 use crate::store::table::{Place, Table};
 
 use super::args::Key;
-use super::effect::{Change, Effect, Effects, Event, Removal};
+use super::effect::{Change, Effect, Effects, Event, Events, Removal};
 
 /// Where an entry was found; good until the transaction next changes any key,
 /// which finding another one may do: its time may be over.
@@ -54,6 +56,10 @@ pub struct Txn<'a> {
     changes: u64,
     /// The running command's own word for what it did.
     rewritten: bool,
+    /// Large values that are gone.
+    garbage: Garbage,
+    /// Why they are.
+    pub removal: Removal,
 }
 
 impl<'a> Txn<'a> {
@@ -77,6 +83,8 @@ impl<'a> Txn<'a> {
             effect: effects.wanted().then(Box::default),
             changes: 0,
             rewritten: false,
+            garbage: Garbage::default(),
+            removal: Removal::Replacement,
         }
     }
 
@@ -206,6 +214,32 @@ impl<'a> Txn<'a> {
         Some(found)
     }
 
+    /// As [`Txn::read`], for a value of a known family; an error where it is of
+    /// another type.
+    pub fn read_as<T: Family>(&mut self, key: &Key<'_>) -> Result<Option<View<'_, T>>, Error> {
+        match self.read(key) {
+            Some(entry) => View::of(entry.value()).map(Some).ok_or(Error::WRONG_TYPE),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Txn::find_used`] in the current database, for a value of a known
+    /// family; an error where it is of another type.
+    pub fn find_as<T: Family>(&mut self, key: &Key<'_>) -> Result<Option<Found>, Error> {
+        let Some(found) = self.find_used(self.db, key) else {
+            return Ok(None);
+        };
+        match View::<T>::of(self.entry(found).value()) {
+            Some(_) => Ok(Some(found)),
+            None => Err(Error::WRONG_TYPE),
+        }
+    }
+
+    /// The value that [`Txn::find_as`] found.
+    pub fn view<T: Family>(&self, found: Found) -> View<'_, T> {
+        View::of(self.entry(found).value()).expect("what was found is of this family")
+    }
+
     /// Counts a hit or a miss, for who found the key by [`Txn::find`].
     #[inline]
     pub fn count_read(&mut self, key: &Key<'_>, hit: bool) {
@@ -301,8 +335,9 @@ impl<'a> Txn<'a> {
                 if deadline == Deadline::Keep {
                     draft.deadline = old.deadline();
                 }
-                table.replace(found.place, draft, now_ms);
+                let old = table.replace(found.place, draft, now_ms);
                 table.publish_bytes();
+                self.garbage.add(old);
             }
             None => {
                 draft.access = evictor.on_insert(key.digest, ghost);
@@ -346,6 +381,32 @@ impl<'a> Txn<'a> {
         true
     }
 
+    /// Changes what [`Txn::find_as`] found, in place. `change` says what happened
+    /// by the events that it adds; without any, nothing did. A value that it leaves
+    /// empty goes, and its key with it.
+    pub fn update<T: Family, R>(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        change: impl FnOnce(&mut T, &mut Events) -> R,
+    ) -> R {
+        let mut events = Events::new();
+        let mut entry = self.table_mut(found).entry_mut(found.place);
+        let changed = entry.change_object(|object| {
+            let value = T::of_mut(object)?;
+            let result = change(value, &mut events);
+            Some((result, value.is_empty() && !T::STAYS_EMPTY))
+        });
+        let (result, is_over) = changed.flatten().expect("what was found is of this family");
+        for &event in &events {
+            self.changed(found.shard, found.db, key.bytes, event);
+        }
+        if is_over {
+            self.remove(key, found, Event::DEL);
+        }
+        result
+    }
+
     /// Gives a key another deadline, or none.
     pub fn set_deadline(
         &mut self,
@@ -371,8 +432,9 @@ impl<'a> Txn<'a> {
     /// Removes a key.
     pub fn remove(&mut self, key: &Key<'_>, found: Found, event: Event) {
         let table = self.table_mut(found);
-        table.remove(found.place);
+        let object = table.remove(found.place);
         table.publish_bytes();
+        self.garbage.add(object);
         self.changed(found.shard, found.db, key.bytes, event);
     }
 
@@ -394,9 +456,11 @@ impl<'a> Txn<'a> {
         left: Event,
         came: Event,
     ) {
-        let carried = Carried::from(self.entry(found));
+        let mut carried = Carried::from(self.entry(found));
         let table = self.table_mut(found);
-        table.remove(found.place);
+        if let Some(object) = table.remove(found.place) {
+            carried.value = Some(NewValue::Object(object));
+        }
         table.publish_bytes();
         let shard = self.settle(db, to, carried);
         self.locked.shard(found.shard).touch(found.db, from.bytes);
@@ -407,23 +471,28 @@ impl<'a> Txn<'a> {
     /// As [`Txn::relocate`], but the entry stays where it is, too. A large
     /// string is shared until one of the two changes.
     pub fn duplicate(&mut self, found: Found, (db, to): (u32, &Key<'_>), came: Event) {
-        let carried = Carried::from(self.entry(found));
+        let mut carried = Carried::from(self.entry(found));
+        if let Value::Object(object) = self.entry(found).value() {
+            carried.value = Some(NewValue::Object(object.get().clone()));
+        }
         let shard = self.settle(db, to, carried);
         self.changed(shard, db, to.bytes, came);
     }
 
-    fn settle(&mut self, db: u32, key: &Key<'_>, carried: Carried) -> usize {
+    fn settle(&mut self, db: u32, key: &Key<'_>, mut carried: Carried) -> usize {
         let now_ms = self.now_ms;
         let shard = self.keyspace.shard_of(key.digest);
         let table = self.shard_of(shard).make_table(db);
         let draft = carried.draft(key.bytes);
-        match table.find(key.digest, key.bytes) {
+        let old = match table.find(key.digest, key.bytes) {
             Some(place) => table.replace(place, draft, now_ms),
             None => {
                 table.insert(key.digest, draft, now_ms);
+                None
             }
-        }
+        };
         table.publish_bytes();
+        self.garbage.add(old);
         self.record(db, key.bytes, Event::NEW);
         shard
     }
@@ -438,8 +507,9 @@ impl<'a> Txn<'a> {
     fn expire(&mut self, found: Found) {
         let table = self.table_mut(found);
         let key = table.entry(found.place).key().to_vec();
-        table.remove(found.place);
+        let object = table.remove(found.place);
         table.publish_bytes();
+        self.garbage.add(object);
         let shard = self.locked.shard_mut(found.shard);
         shard.stats.expired += 1;
         shard.touch(found.db, &key);
@@ -459,13 +529,14 @@ impl<'a> Txn<'a> {
             .expect("an entry that was sampled has a table");
         let entry = table.entry(place);
         let (key, ghost) = (entry.key().to_vec(), evictor.ghost(entry.access()));
-        table.remove(place);
+        let object = table.remove(place);
         table.publish_bytes();
         owner.stats.evicted += 1;
         if let Some(ghost) = ghost {
             owner.remember(db, hash::digest(&key), ghost);
         }
         owner.touch(db, &key);
+        self.garbage.add(object);
         self.record(db, &key, Event::EVICTED);
         if let Some(effect) = &mut self.effect {
             let word = self.effects.removal_word(Removal::Eviction);
@@ -583,13 +654,16 @@ impl<'a> Txn<'a> {
     }
 
     /// Ends the transaction: its effect is delivered, then the shards are let go.
+    /// What is returned is to be freed.
     #[inline]
-    pub fn commit(self) {
+    #[must_use = "dropping it frees large values, which takes its time"]
+    pub fn commit(self) -> Garbage {
         if let Some(effect) = &self.effect
             && !(effect.changes.is_empty() && effect.commands.is_empty())
         {
             self.effects.deliver(effect);
         }
+        self.garbage
     }
 
     /// A random key of the current database, each with the same probability;
@@ -628,40 +702,39 @@ impl<'a> Txn<'a> {
 
 /// An entry on its way to another key or database.
 struct Carried {
-    value: CarriedValue,
+    /// `None` for the short string in `text`.
+    value: Option<NewValue<'static>>,
+    text: Vec<u8>,
     deadline: Option<u64>,
     raw: bool,
     access: u32,
 }
 
-enum CarriedValue {
-    Int(i64),
-    Str(Vec<u8>),
-    Blob(Blob),
-}
-
 impl Carried {
+    /// All but an object, which the caller carries or clones.
     fn from(entry: Entry<'_>) -> Carried {
+        let mut text = Vec::new();
         Carried {
             value: match entry.value() {
-                Value::Int(n) => CarriedValue::Int(n),
-                Value::Str(s) => CarriedValue::Str(s.to_vec()),
-                Value::Blob(b) => CarriedValue::Blob(b.clone()),
+                Value::Int(n) => Some(NewValue::Int(n)),
+                Value::Blob(b) => Some(NewValue::Blob(b.clone())),
+                Value::Str(s) => {
+                    text.extend_from_slice(s);
+                    None
+                }
+                Value::Object(_) => None,
             },
+            text,
             deadline: entry.deadline(),
             raw: entry.is_raw(),
             access: entry.access(),
         }
     }
 
-    fn draft<'a>(&'a self, key: &'a [u8]) -> Draft<'a> {
+    fn draft<'a>(&'a mut self, key: &'a [u8]) -> Draft<'a> {
         Draft {
             key,
-            value: match &self.value {
-                CarriedValue::Int(n) => NewValue::Int(*n),
-                CarriedValue::Str(s) => NewValue::Str(s),
-                CarriedValue::Blob(b) => NewValue::Blob(b.clone()),
-            },
+            value: self.value.take().unwrap_or(NewValue::Str(&self.text)),
             deadline: self.deadline,
             raw: self.raw,
             access: self.access,

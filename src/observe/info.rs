@@ -285,9 +285,9 @@ fn memory_section(source: &Source<'_>, lines: &mut Lines) {
         "mem_overhead_db_hashtable_rehashing",
         "active_defrag_running",
     ]);
-    let counters = &source.engine.counters;
-    let pending = counters.reclaim_pending.load(Ordering::Relaxed);
-    let reclaimed = counters.reclaimed.load(Ordering::Relaxed);
+    let freeing = source.engine.reclaimer.counts();
+    let pending = freeing.pending.load(Ordering::Relaxed);
+    let reclaimed = freeing.freed.load(Ordering::Relaxed);
     lines.put("lazyfree_pending_objects", pending);
     lines.put("lazyfreed_objects", reclaimed);
 }

@@ -13,7 +13,8 @@
 //!
 //! A deadline is Unix time in milliseconds. A value is, by `kind`: the string
 //! itself (shorter than [`BLOB_MIN`], its length in `vl`), an integer of 8
-//! bytes, or a pointer of 8 bytes to a blob. So a 16-byte key with a 64-byte
+//! bytes, or a pointer of 8 bytes, to a blob or to an object, whose tag stands in
+//! the upper six bits of `kind`. So a 16-byte key with a 64-byte
 //! value and a deadline takes 96 bytes, and 90 without one.
 //!
 //! **Rule that makes this sound:** an entry is owned by exactly one slot of one
@@ -23,11 +24,15 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::slab;
 use crate::base::num;
+
+pub use crate::types::object::{Family, Member, Object};
 
 /// The slab that entries live in.
 pub type Slab = slab::Slab<8>;
@@ -56,6 +61,26 @@ enum Kind {
     Int = 0,
     Embedded = 1,
     Blob = 2,
+    Object = 3,
+}
+
+impl Kind {
+    /// The kind that a header's byte begins with.
+    #[inline]
+    fn of(byte: u8) -> Kind {
+        match byte & 3 {
+            0 => Kind::Int,
+            1 => Kind::Embedded,
+            2 => Kind::Blob,
+            _ => Kind::Object,
+        }
+    }
+
+    /// Whether the value is a pointer to what the entry owns elsewhere.
+    #[inline]
+    fn is_pointer(self) -> bool {
+        self as u8 >= Kind::Blob as u8
+    }
 }
 
 /// A large string, shared with the replies that are still being written.
@@ -70,15 +95,90 @@ pub enum Value<'a> {
     Str(&'a [u8]),
     /// A large string.
     Blob(&'a Blob),
+    /// No string.
+    Object(ObjectRef<'a>),
+}
+
+/// An object in its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectRef<'a> {
+    tag: u8,
+    at: NonNull<u8>,
+    of: PhantomData<&'a Object>,
+}
+
+impl<'a> ObjectRef<'a> {
+    /// The object, to be read.
+    pub fn get(self) -> ObjectView<'a> {
+        // SAFETY: the entry owns the cell and is not changed while `'a` lasts;
+        // what is made of it here is never dropped.
+        let object = unsafe { Object::from_cell(self.tag, self.at) };
+        ObjectView {
+            object: ManuallyDrop::new(object),
+            of: PhantomData,
+        }
+    }
+}
+
+/// An object that can be read.
+pub struct ObjectView<'a> {
+    object: ManuallyDrop<Object>,
+    of: PhantomData<&'a Object>,
+}
+
+impl Deref for ObjectView<'_> {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.object
+    }
+}
+
+/// An object of a known family that can be read.
+pub struct View<'a, T> {
+    object: ObjectView<'a>,
+    family: PhantomData<T>,
+}
+
+impl<'a, T: Family> View<'a, T> {
+    /// `None` where the value is of another type.
+    pub fn of(value: Value<'a>) -> Option<View<'a, T>> {
+        let Value::Object(object) = value else {
+            return None;
+        };
+        let object = object.get();
+        T::of(&object)?;
+        Some(View {
+            object,
+            family: PhantomData,
+        })
+    }
+}
+
+impl<T: Family> Deref for View<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        T::of(&self.object).expect("a view is of its own family")
+    }
 }
 
 impl Value<'_> {
-    /// Length of the string in bytes.
+    /// The type's name, as TYPE says it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Int(_) | Value::Str(_) | Value::Blob(_) => "string",
+            Value::Object(object) => object.get().type_name(),
+        }
+    }
+
+    /// Length of the string in bytes; of an object, the number of its elements.
     pub fn len(&self) -> usize {
         match self {
             Value::Int(n) => num::IntText::new(*n).as_bytes().len(),
             Value::Str(s) => s.len(),
             Value::Blob(b) => b.len(),
+            Value::Object(object) => object.get().len(),
         }
     }
 
@@ -87,9 +187,10 @@ impl Value<'_> {
         self.len() == 0
     }
 
-    /// Shows the string's bytes to `f`.
+    /// Shows the string's bytes to `f`; of an object there are none.
     pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         match self {
+            Value::Object(_) => f(&[]),
             Value::Int(n) => f(num::IntText::new(*n).as_bytes()),
             Value::Str(s) => f(s),
             Value::Blob(b) => f(b),
@@ -103,7 +204,7 @@ impl Value<'_> {
 }
 
 /// A value on its way into the store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum NewValue<'a> {
     /// An integer, stored as one.
     Int(i64),
@@ -111,6 +212,8 @@ pub enum NewValue<'a> {
     Str(&'a [u8]),
     /// A large string that is already in its final allocation.
     Blob(Blob),
+    /// No string.
+    Object(Object),
 }
 
 impl<'a> NewValue<'a> {
@@ -122,19 +225,10 @@ impl<'a> NewValue<'a> {
             None => NewValue::Str(text),
         }
     }
-
-    /// The same value that lies in another entry.
-    pub fn copy_of(value: Value<'a>) -> NewValue<'a> {
-        match value {
-            Value::Int(n) => NewValue::Int(n),
-            Value::Str(s) => NewValue::Str(s),
-            Value::Blob(b) => NewValue::Blob(Arc::new(b.to_vec())),
-        }
-    }
 }
 
 /// What a new entry is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Draft<'a> {
     /// The key's bytes.
     pub key: &'a [u8],
@@ -167,7 +261,8 @@ impl Draft<'_> {
         match &self.value {
             NewValue::Int(_) => Kind::Int,
             NewValue::Str(s) if s.len() < BLOB_MIN => Kind::Embedded,
-            _ => Kind::Blob,
+            NewValue::Str(_) | NewValue::Blob(_) => Kind::Blob,
+            NewValue::Object(_) => Kind::Object,
         }
     }
 
@@ -182,12 +277,12 @@ impl Draft<'_> {
     }
 }
 
-/// Where the value begins, given where the key ends: a blob's pointer is aligned.
+/// Where the value begins, given where the key ends: a pointer is aligned.
 #[inline]
 fn value_at(kind: Kind, key_end: usize) -> usize {
-    match kind {
-        Kind::Blob => (key_end + 7) & !7,
-        _ => key_end,
+    match kind.is_pointer() {
+        true => (key_end + 7) & !7,
+        false => key_end,
     }
 }
 
@@ -271,11 +366,7 @@ unsafe fn parts(at: NonNull<u8>) -> Parts {
     let p = at.as_ptr();
     // SAFETY: a live entry's header says truly what follows it.
     unsafe {
-        let kind = match p.add(4).read() {
-            0 => Kind::Int,
-            1 => Kind::Embedded,
-            _ => Kind::Blob,
-        };
+        let kind = Kind::of(p.add(4).read());
         let flags = p.add(5).read();
         let mut at = value_length_at(flags);
         let value_len = if kind == Kind::Embedded {
@@ -358,19 +449,41 @@ fn write(at: NonNull<u8>, draft: Draft<'_>) {
             NewValue::Str(s) if kind == Kind::Embedded => {
                 to.copy_from_nonoverlapping(s.as_ptr(), s.len());
             }
-            NewValue::Str(s) => write_blob(p, to, Arc::new(s.to_vec())),
-            NewValue::Blob(b) => write_blob(p, to, b),
+            NewValue::Str(s) => write_pointer(p, to, Arc::new(s.to_vec())),
+            NewValue::Blob(b) => write_pointer(p, to, b),
+            NewValue::Object(object) => {
+                let (tag, at) = object.into_cell();
+                p.add(4).write(Kind::Object as u8 | tag << 2);
+                write_pointer(p, to, at);
+            }
         }
     }
 }
 
 /// # Safety
 /// `p` is an entry being written whose key ends at `key_end`, with room for a
-/// blob's pointer behind it.
-unsafe fn write_blob(p: *mut u8, key_end: *mut u8, blob: Blob) {
+/// pointer behind it, and `T` is one.
+unsafe fn write_pointer<T>(p: *mut u8, key_end: *mut u8, pointer: T) {
+    const { assert!(size_of::<T>() == 8) };
     let at = value_at(Kind::Blob, key_end.addr() - p.addr());
     // SAFETY: by the caller's promise; entries are aligned to 8, and so is `at`.
-    unsafe { p.add(at).cast::<Blob>().write(blob) };
+    unsafe { p.add(at).cast::<T>().write(pointer) };
+}
+
+/// The object of an entry.
+///
+/// # Safety
+/// `at` is a live entry; what is made of the cell is dropped at most once.
+unsafe fn read_object(at: NonNull<u8>, parts: &Parts) -> Option<(u8, NonNull<u8>)> {
+    if parts.kind != Kind::Object {
+        return None;
+    }
+    // SAFETY: an object's value is an aligned pointer, and its tag is in the header.
+    unsafe {
+        let p = at.as_ptr();
+        let tag = p.add(4).read() >> 2;
+        Some((tag, p.add(parts.value_at()).cast::<NonNull<u8>>().read()))
+    }
 }
 
 /// # Safety
@@ -386,23 +499,55 @@ unsafe fn write_deadline(p: *mut u8, flags: u8, ms: u64) {
     }
 }
 
-/// Frees an entry and what hangs off it.
+/// Frees an entry, and gives back the object that hung off it: dropping it may
+/// take its time.
 ///
 /// # Safety
 /// `at` came from [`create`] with this slab and is not used again.
-pub unsafe fn destroy(slab: &mut Slab, at: NonNull<u8>) {
-    // SAFETY: by the caller's promise the entry is alive, and was allocated so.
+pub unsafe fn destroy(slab: &mut Slab, at: NonNull<u8>) -> Option<Object> {
+    // SAFETY: by the caller's promise the entry is alive, and was allocated so;
+    // with it goes its only pointer to the object.
     unsafe {
         let parts = parts(at);
         if parts.kind == Kind::Blob {
             drop(at.as_ptr().add(parts.value_at()).cast::<Blob>().read());
         }
+        let object = read_object(at, &parts).map(|(tag, at)| Object::from_cell(tag, at));
         let bytes = parts.bytes();
         if bytes <= BLOCK_MAX {
             slab.free(at, bytes);
         } else {
             dealloc(at.as_ptr(), heap_layout(bytes));
         }
+        object
+    }
+}
+
+/// Makes the same entry with another deadline, and frees the old one.
+///
+/// # Safety
+/// As for [`destroy`].
+pub unsafe fn moved(slab: &mut Slab, at: NonNull<u8>, deadline: Option<u64>) -> NonNull<u8> {
+    // SAFETY: the entry is alive until it is destroyed below; its object is made
+    // twice, once for the new entry and once to be forgotten.
+    unsafe {
+        let old = Entry::new(at);
+        let value = match old.value() {
+            Value::Int(n) => NewValue::Int(n),
+            Value::Str(s) => NewValue::Str(s),
+            Value::Blob(b) => NewValue::Blob(b.clone()),
+            Value::Object(object) => NewValue::Object(Object::from_cell(object.tag, object.at)),
+        };
+        let draft = Draft {
+            key: old.key(),
+            value,
+            deadline,
+            raw: old.is_raw(),
+            access: old.access(),
+        };
+        let new = create(slab, draft);
+        std::mem::forget(destroy(slab, at));
+        new
     }
 }
 
@@ -465,6 +610,16 @@ impl<'a> Entry<'a> {
             }
             // SAFETY: a blob's value is an aligned `Arc` that the entry owns.
             Kind::Blob => Value::Blob(unsafe { &*self.at.as_ptr().add(at).cast::<Blob>() }),
+            Kind::Object => {
+                // SAFETY: a live entry; the reference makes nothing that is dropped.
+                let cell = unsafe { read_object(self.at, &parts) };
+                let (tag, at) = cell.expect("the kind says that it is one");
+                Value::Object(ObjectRef {
+                    tag,
+                    at,
+                    of: PhantomData,
+                })
+            }
         }
     }
 
@@ -505,13 +660,20 @@ impl<'a> Entry<'a> {
         Slab::block_bytes(self.parts().bytes())
     }
 
+    /// Whether it owns anything outside the slab.
+    pub(super) fn is_outside(&self) -> bool {
+        let parts = self.parts();
+        parts.kind.is_pointer() || parts.bytes() > BLOCK_MAX
+    }
+
     /// Bytes that the entry takes, with what hangs off it.
     pub fn bytes(&self) -> usize {
         let parts = self.parts();
         let own = allocated_bytes(parts.bytes());
         match self.value() {
             Value::Blob(b) => own + blob_bytes(b),
-            _ => own,
+            Value::Object(object) => own + object.get().heap_bytes(),
+            Value::Int(_) | Value::Str(_) => own,
         }
     }
 }
@@ -599,9 +761,8 @@ impl<'a> EntryMut<'a> {
     pub fn overwrite(&mut self, draft: &Draft<'_>) -> bool {
         let old = self.as_ref().parts();
         let bytes = draft.bytes();
-        if old.kind == Kind::Blob
-            || matches!(draft.value, NewValue::Blob(_))
-            || draft.kind() == Kind::Blob
+        if old.kind.is_pointer()
+            || draft.kind().is_pointer()
             || bytes > BLOCK_MAX
             || bytes.div_ceil(8) != old.bytes().div_ceil(8)
         {
@@ -624,6 +785,40 @@ impl<'a> EntryMut<'a> {
             let bytes = Arc::get_mut(&mut *at)?;
             self.at.as_ptr().add(5).write(parts.flags | RAW);
             Some(bytes)
+        }
+    }
+
+    /// Has `change` change the object, which may take another encoding; `None`,
+    /// and nothing called, where the value is none.
+    pub fn change_object<R>(&mut self, change: impl FnOnce(&mut Object) -> R) -> Option<R> {
+        /// Puts the object back into its cell, whatever happens in between.
+        struct Out {
+            object: ManuallyDrop<Object>,
+            kind: *mut u8,
+            cell: *mut NonNull<u8>,
+        }
+        impl Drop for Out {
+            fn drop(&mut self) {
+                // SAFETY: both point into the entry, which is borrowed exclusively
+                // while this lasts; the object is not used again.
+                unsafe {
+                    let (tag, at) = ManuallyDrop::take(&mut self.object).into_cell();
+                    self.kind.write(Kind::Object as u8 | tag << 2);
+                    self.cell.write(at);
+                }
+            }
+        }
+        let parts = self.as_ref().parts();
+        // SAFETY: a live entry, and the object goes back before anybody else looks.
+        unsafe {
+            let (tag, at) = read_object(self.at, &parts)?;
+            let p = self.at.as_ptr();
+            let mut out = Out {
+                object: ManuallyDrop::new(Object::from_cell(tag, at)),
+                kind: p.add(4),
+                cell: p.add(parts.value_at()).cast(),
+            };
+            Some(change(&mut out.object))
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod entry;
 pub mod eviction;
+pub mod garbage;
 pub mod ghost;
 pub mod keyspace;
 pub mod memory;

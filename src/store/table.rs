@@ -38,7 +38,8 @@ pub use place::Place;
 
 use place::Generation;
 
-use super::entry::{self, Draft, Entry, EntryMut, Slab};
+use super::entry::{self, Draft, Entry, EntryMut, Object, Slab};
+use super::garbage::Garbage;
 use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
 use crate::base::tags::{Tags, WIDTH, first_frag, frag, home};
@@ -447,8 +448,9 @@ impl Table {
         Place::new(first, line, slot, self.generation)
     }
 
-    /// Puts another value, and deadline, in the place of an entry with the same key.
-    pub fn replace(&mut self, place: Place, draft: Draft<'_>, now_ms: u64) {
+    /// Puts another value, and deadline, in the place of an entry with the same
+    /// key; what the object was that it replaces, the caller drops.
+    pub fn replace(&mut self, place: Place, draft: Draft<'_>, now_ms: u64) -> Option<Object> {
         let timer = Timer::new(draft.deadline, now_ms);
         let old = address(self.slot(place));
         let was_volatile = self.entry(place).deadline().is_some();
@@ -456,16 +458,17 @@ impl Table {
             self.volatile -= usize::from(was_volatile);
             self.volatile += usize::from(timer.is_set());
             self.set_timer(place, timer, now_ms);
-            return;
+            return None;
         }
         let at = entry::create(&mut self.slab, draft);
         self.count_out(old);
         self.count_in(at, timer);
         // SAFETY: the slot is given its successor below, under the same `&mut self`.
-        unsafe { entry::destroy(&mut self.slab, old) };
+        let object = unsafe { entry::destroy(&mut self.slab, old) };
         let bits = self.slot_mut(place);
         *bits = slot_for(at, ((*bits >> PLACE_AT) as u32) << 8, timer);
         self.set_timer(place, timer, now_ms);
+        object
     }
 
     /// Gives an entry another deadline, or none.
@@ -477,26 +480,15 @@ impl Table {
             self.set_timer(place, Timer::new(deadline, now_ms), now_ms);
             return;
         }
-        let old = self.entry(place);
-        let (key, access, raw) = (old.key().to_vec(), old.access(), old.is_raw());
-        // A blob changes hands; nothing else is dear to copy.
-        let bytes;
-        let value = match old.value() {
-            entry::Value::Int(n) => entry::NewValue::Int(n),
-            entry::Value::Blob(b) => entry::NewValue::Blob(b.clone()),
-            entry::Value::Str(s) => {
-                bytes = s.to_vec();
-                entry::NewValue::Str(&bytes)
-            }
-        };
-        let draft = Draft {
-            key: &key,
-            value,
-            deadline,
-            raw,
-            access,
-        };
-        self.replace(place, draft, now_ms);
+        let timer = Timer::new(deadline, now_ms);
+        let old = address(self.slot(place));
+        self.count_out(old);
+        // SAFETY: the slot is given the new one below, under the same `&mut self`.
+        let at = unsafe { entry::moved(&mut self.slab, old, deadline) };
+        self.count_in(at, timer);
+        let bits = self.slot_mut(place);
+        *bits = slot_for(at, ((*bits >> PLACE_AT) as u32) << 8, timer);
+        self.set_timer(place, timer, now_ms);
     }
 
     fn set_timer(&mut self, place: Place, timer: Timer, now_ms: u64) {
@@ -511,7 +503,7 @@ impl Table {
     fn count_in(&mut self, at: NonNull<u8>, timer: Timer) {
         // SAFETY: a live entry.
         let entry = unsafe { Entry::new(at) };
-        self.outside += usize::from(is_outside(entry));
+        self.outside += usize::from(entry.is_outside());
         self.volatile += usize::from(timer.is_set());
         self.count += 1;
     }
@@ -519,24 +511,25 @@ impl Table {
     fn count_out(&mut self, at: NonNull<u8>) {
         // SAFETY: a live entry.
         let entry = unsafe { Entry::new(at) };
-        self.outside -= usize::from(is_outside(entry));
+        self.outside -= usize::from(entry.is_outside());
         self.volatile -= usize::from(entry.deadline().is_some());
         self.count -= 1;
     }
 
-    /// Removes an entry.
-    pub fn remove(&mut self, place: Place) {
+    /// Removes an entry; what its object was, the caller drops.
+    pub fn remove(&mut self, place: Place) -> Option<Object> {
         place.check(self.generation);
         self.generation.advance();
         let (first, _) = self.group(place.segment as usize);
         let bits = self.directory[first].take(place.line.into(), place.slot.into());
         self.count_out(address(bits));
         // SAFETY: the slot is free now, so nothing refers to the entry any more.
-        unsafe { entry::destroy(&mut self.slab, address(bits)) };
+        let object = unsafe { entry::destroy(&mut self.slab, address(bits)) };
         let segment = &self.directory[first];
         if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
             self.shrink(first);
         }
+        object
     }
 
     /// Makes room in a segment: more lines, or two segments.
@@ -748,8 +741,8 @@ impl Table {
         }
     }
 
-    /// Removes entries whose deadline has passed, showing each to `gone` first,
-    /// from segments that are due; stops after `most` segments looked through
+    /// Removes entries whose deadline has passed, showing each to `gone` first and
+    /// leaving what their objects were in `garbage`, from segments that are due; stops after `most` segments looked through
     /// and says whether there may be more. With `all`, every timer is looked at:
     /// for after a jump of the clock, and with no bound to `most`, since nothing
     /// is kept of how far it came.
@@ -758,6 +751,7 @@ impl Table {
         now_ms: u64,
         most: usize,
         all: bool,
+        garbage: &mut Garbage,
         mut gone: impl FnMut(Entry<'_>),
     ) -> bool {
         if self.volatile == 0 {
@@ -774,7 +768,7 @@ impl Table {
                     return true;
                 }
                 looked += 1;
-                self.expire_segment(first, now_ms, all, &mut gone);
+                self.expire_segment(first, now_ms, all, garbage, &mut gone);
                 if self.directory[self.index_of_prefix(prefix)].depth < depth {
                     // Merged with its sister, which may be due as well.
                     continue;
@@ -790,6 +784,7 @@ impl Table {
         first: usize,
         now_ms: u64,
         all: bool,
+        garbage: &mut Garbage,
         gone: &mut impl FnMut(Entry<'_>),
     ) {
         let mut next_due = NEVER_DUE;
@@ -820,7 +815,7 @@ impl Table {
                 self.directory[first].take(at, slot);
                 self.count_out(address(bits));
                 // SAFETY: the slot is free now.
-                unsafe { entry::destroy(&mut self.slab, address(bits)) };
+                garbage.add(unsafe { entry::destroy(&mut self.slab, address(bits)) });
             } else {
                 let timer = Timer::new(deadline, now_ms);
                 let bits = &mut self.directory[first].lines_mut()[at].slots[slot];
@@ -844,10 +839,6 @@ impl Table {
             self.published = used;
         }
     }
-}
-
-fn is_outside(entry: Entry<'_>) -> bool {
-    entry.bytes() > entry::BLOCK_MAX || matches!(entry.value(), entry::Value::Blob(_))
 }
 
 impl Drop for Table {

@@ -5,6 +5,7 @@
 pub mod dict;
 pub mod lcs;
 pub mod listpack;
+pub mod object;
 pub mod rank_tree;
 pub mod stream;
 pub mod thin;

@@ -47,7 +47,7 @@ fn add<'c, 't>(
         Some(found) => match string(ctx.txn.entry(found))? {
             Value::Int(n) => n,
             Value::Str(text) => num::parse_i64(text).ok_or(Error::NOT_INTEGER)?,
-            Value::Blob(_) => return Err(Error::NOT_INTEGER),
+            Value::Blob(_) | Value::Object(_) => return Err(Error::NOT_INTEGER),
         },
         None => 0,
     };
@@ -69,7 +69,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         Some(found) => match string(ctx.txn.entry(found))? {
             Value::Int(n) => Float80::from(n),
             Value::Str(text) => Float80::parse(text).ok_or(Error::NOT_FLOAT)?,
-            Value::Blob(_) => return Err(Error::NOT_FLOAT),
+            Value::Blob(_) | Value::Object(_) => return Err(Error::NOT_FLOAT),
         },
         None => Float80::from(0),
     };

@@ -27,16 +27,20 @@ const SET: Event = Event::string("set");
 /// The string that an entry holds; an error where it holds something else.
 #[inline]
 fn string(entry: Entry<'_>) -> Result<Value<'_>, Error> {
-    Ok(entry.value())
+    match entry.value() {
+        Value::Object(_) => Err(Error::WRONG_TYPE),
+        value => Ok(value),
+    }
 }
 
-/// Writes a value as a bulk string.
+/// Writes a value as a bulk string; nil for one that is no string.
 #[inline]
 pub(super) fn write_value(reply: &mut Reply<'_>, value: Value<'_>) {
     match value {
         Value::Int(n) => reply.bulk_int(n),
         Value::Str(s) => reply.bulk(s),
         Value::Blob(b) => reply.blob(b.clone()),
+        Value::Object(_) => reply.null(),
     }
 }
 
@@ -48,6 +52,7 @@ pub(super) fn encoding_name(entry: Entry<'_>) -> &'static str {
     const HEADER_BYTES: usize = 8;
     let value_bytes = match entry.value() {
         Value::Int(_) => return "int",
+        Value::Object(object) => return object.get().encoding(),
         Value::Str(_) | Value::Blob(_) if entry.is_raw() => return "raw",
         value => value.len() + 4,
     };

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::entry::{BLOB_MIN, NewValue};
+use crate::store::garbage::Garbage;
 
 const KEYS: u16 = 700;
 const START_MS: u64 = 1_800_000_000_000;
@@ -173,7 +174,7 @@ impl Pair {
             access: row.access,
         };
         match self.find(key) {
-            Some(place) => self.table.replace(place, draft, self.now_ms),
+            Some(place) => drop(self.table.replace(place, draft, self.now_ms)),
             None => {
                 let place = self.table.insert(hash::digest(key), draft, self.now_ms);
                 assert_eq!(self.table.entry(place).key(), key);
@@ -187,9 +188,11 @@ impl Pair {
         for round in 0.. {
             assert!(round < 1000, "the sweep comes to no end");
             let mut gone = Vec::new();
-            let more = self.table.expire(now, most, all, |entry| {
-                gone.push(entry.key().to_vec());
-            });
+            let more = self
+                .table
+                .expire(now, most, all, &mut Garbage::default(), |entry| {
+                    gone.push(entry.key().to_vec());
+                });
             for key in gone {
                 let row = self.model.remove(&key).expect("only what is there goes");
                 assert!(row.deadline.is_some_and(|ms| ms <= now), "too early");
@@ -287,7 +290,7 @@ fn check_structure(table: &Table) {
                 here += 1;
                 let own = entry.own_bytes();
                 bytes += if own <= entry::BLOCK_MAX { own } else { 0 };
-                outside += usize::from(is_outside(entry));
+                outside += usize::from(entry.is_outside());
             }
         }
         for (line, spilled) in lines.iter().zip(spilled) {
