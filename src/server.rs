@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::base::{clock, log, units};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
-use crate::exec::{files, sweep};
+use crate::exec::{files, latency, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
@@ -274,7 +274,7 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         let began = Instant::now();
         let mut slice_began = began;
         for shard in (worker..engine.keyspace.len()).step_by(workers) {
-            while sweep::slice(&engine, shard) {
+            while sweep_slice(&engine, worker, shard) {
                 if slice_began.elapsed() > SWEEP_SLICE {
                     tokio::task::yield_now().await;
                     slice_began = Instant::now();
@@ -294,6 +294,17 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
             began.elapsed().as_nanos() as u64,
         );
     }
+}
+
+/// One slice of the look for keys whose time is over; true where there is more.
+fn sweep_slice(engine: &Engine, worker: usize, shard: usize) -> bool {
+    let began_ns = clock::mono_ns();
+    let more = sweep::slice(engine, shard);
+    let took_ns = clock::mono_ns() - began_ns;
+    add(&engine.workers[worker].expiry_ns, took_ns);
+    let event = latency::Event::ExpireCycle;
+    engine.latency.note(&engine.settings, event, took_ns);
+    more
 }
 
 /// Asks connections for memory that they hold and may not need.

@@ -42,6 +42,27 @@ pub fn mono_ns() -> u64 {
 }
 
 thread_local! {
+    /// Time that this thread did not spend on the commands that it runs.
+    static ASIDE_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// As [`mono_ns`], but time spent in [`aside`] does not pass: what lies between two
+/// readings is a command's own time.
+pub fn work_ns() -> u64 {
+    mono_ns() - ASIDE_NS.get()
+}
+
+/// Does something that is not the running command's own work: waiting for what
+/// others hold, or making room for everybody.
+pub fn aside<R>(work: impl FnOnce() -> R) -> R {
+    let began_ns = work_ns();
+    let result = work();
+    // What was aside within it is not counted twice.
+    ASIDE_NS.set(ASIDE_NS.get() + (work_ns() - began_ns));
+    result
+}
+
+thread_local! {
     static STATE: Cell<u64> = Cell::new(seed());
 }
 
@@ -80,4 +101,24 @@ pub fn random_hex(digits: usize) -> String {
     }
     out.truncate(digits);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_aside_is_no_work() {
+        let (work, all) = (work_ns(), mono_ns());
+        let pause = std::time::Duration::from_millis(20);
+        aside(|| {
+            std::thread::sleep(pause);
+            aside(|| std::thread::sleep(pause));
+        });
+        let (work, all) = (work_ns() - work, mono_ns() - all);
+        assert!(
+            all - work >= 40_000_000 && work < all / 2,
+            "{work} of {all}"
+        );
+    }
 }

@@ -10,6 +10,7 @@ pub mod float80;
 pub mod glob;
 pub mod hash;
 pub mod heap;
+pub mod histogram;
 pub mod log;
 pub mod num;
 pub mod tags;

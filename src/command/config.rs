@@ -37,6 +37,7 @@ const SUBCOMMANDS: &[Spec] = &[
         .args(&[Arg::new("parameter", ArgKind::String).multiple()]),
     Spec::new("set", -4, set)
         .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .secrets(|argv, i| i % 2 == 1 && is_sensitive(argv[i - 1]))
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .doc(
             Group::Server,
@@ -82,6 +83,10 @@ const SUBCOMMANDS: &[Spec] = &[
         "Returns a text that explains the subcommands.",
     ),
 ];
+
+fn is_sensitive(name: &[u8]) -> bool {
+    param::find(name).is_some_and(|(_, param)| param.is_sensitive())
+}
 
 fn help(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     help::write(

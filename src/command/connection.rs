@@ -7,7 +7,7 @@ use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
 use crate::exec::multi;
 use crate::exec::session::{Closing, ReplyMode, Session};
-use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
+use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, secrets_behind};
 use crate::protocol::error::Error;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +21,7 @@ pub const SPECS: &[Spec] = &[
     Spec::new("auth", -2, auth)
         .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY)
         .category(category::CONNECTION)
+        .secrets(|_, _| true)
         .doc(
             Group::Connection,
             "1.0.0",
@@ -37,6 +38,7 @@ pub const SPECS: &[Spec] = &[
     Spec::new("hello", -1, hello)
         .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY)
         .category(category::CONNECTION)
+        .secrets(|argv, i| secrets_behind(argv, i, &[("auth", 2)]))
         .doc(
             Group::Connection,
             "6.0.0",

@@ -116,8 +116,10 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         (b"digest-value", _) => digest_values(ctx),
         (b"protocol", 1) => return protocol(ctx),
         (b"error", 1) => {
-            let text = ctx.args.bytes()?;
-            ctx.reply.error(&Error::new(text));
+            let error = Error::new(ctx.args.bytes()?);
+            let worker = ctx.session.client.worker;
+            ctx.engine.count_custom_error(worker, error.code());
+            ctx.reply.error(&error);
         }
         (b"log", 1) => {
             let text = String::from_utf8_lossy(ctx.args.bytes()?);

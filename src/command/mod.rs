@@ -6,6 +6,7 @@ mod client;
 mod client_filter;
 #[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
 mod command;
+mod commandlog;
 mod config;
 mod connection;
 mod database;
@@ -14,6 +15,7 @@ mod expire;
 mod help;
 mod info;
 mod keys;
+mod latency;
 mod memory;
 mod object;
 mod scan;
@@ -37,6 +39,8 @@ const FAMILIES: &[&[Spec]] = &[
     transaction::SPECS,
     info::SPECS,
     config::SPECS,
+    commandlog::SPECS,
+    latency::SPECS,
     debug::SPECS,
     command::SPECS,
     memory::SPECS,

@@ -284,23 +284,26 @@ params! {
 
     /// Microseconds; -1 for no log.
     COMMANDLOG_EXECUTION_SLOWER_THAN: Int("commandlog-execution-slower-than", "10000", -1..=I64_MAX)
-        .alias("slowlog-log-slower-than");
+        .alias("slowlog-log-slower-than")
+        .in_force();
     COMMANDLOG_SLOW_EXECUTION_MAX_LEN: Int("commandlog-slow-execution-max-len", "128", 0..=I64_MAX)
-        .alias("slowlog-max-len");
+        .alias("slowlog-max-len")
+        .in_force();
     /// Bytes; -1 for no log.
-    COMMANDLOG_REQUEST_LARGER_THAN: Int("commandlog-request-larger-than", "1048576", -1..=I64_MAX);
-    COMMANDLOG_LARGE_REQUEST_MAX_LEN: Int("commandlog-large-request-max-len", "128", 0..=I64_MAX);
+    COMMANDLOG_REQUEST_LARGER_THAN: Int("commandlog-request-larger-than", "1048576", -1..=I64_MAX).in_force();
+    COMMANDLOG_LARGE_REQUEST_MAX_LEN: Int("commandlog-large-request-max-len", "128", 0..=I64_MAX).in_force();
     /// Bytes; -1 for no log.
-    COMMANDLOG_REPLY_LARGER_THAN: Int("commandlog-reply-larger-than", "1048576", -1..=I64_MAX);
-    COMMANDLOG_LARGE_REPLY_MAX_LEN: Int("commandlog-large-reply-max-len", "128", 0..=I64_MAX);
+    COMMANDLOG_REPLY_LARGER_THAN: Int("commandlog-reply-larger-than", "1048576", -1..=I64_MAX).in_force();
+    COMMANDLOG_LARGE_REPLY_MAX_LEN: Int("commandlog-large-reply-max-len", "128", 0..=I64_MAX).in_force();
     /// Milliseconds; 0 for no monitor.
-    LATENCY_MONITOR_THRESHOLD: Int("latency-monitor-threshold", "0", 0..=I64_MAX);
-    LATENCY_TRACKING: Flag("latency-tracking", "yes");
+    LATENCY_MONITOR_THRESHOLD: Int("latency-monitor-threshold", "0", 0..=I64_MAX).in_force();
+    LATENCY_TRACKING: Flag("latency-tracking", "yes").in_force();
     LATENCY_TRACKING_INFO_PERCENTILES: Structured(
         "latency-tracking-info-percentiles",
         "50 99 99.9",
         Kind::Percentiles
-    );
+    )
+        .in_force();
     /// Milliseconds; 0 for none.
     WATCHDOG_PERIOD: Int("watchdog-period", "0", 0..=I32_MAX).hidden();
 

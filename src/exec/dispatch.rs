@@ -11,11 +11,12 @@ use smallvec::SmallVec;
 
 use super::args::{Args, KeyAt};
 use super::context::Ctx;
-use super::engine::{Engine, Worker, add};
+use super::engine::{Engine, add};
 use super::mail;
 use super::room;
 use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag};
+use super::timing::{self, Stopwatch};
 use super::txn::Txn;
 use crate::base::{clock, hash};
 use crate::config::param;
@@ -46,46 +47,7 @@ pub struct Batch<'a> {
     pub argv: Vec<&'a [u8]>,
     commands: Vec<Command>,
     keys: Vec<KeyAt>,
-    ran: Ran,
-}
-
-/// Commands that ran since the clock was last looked at: the time until it is
-/// looked at again is shared out among them. So a pipeline of quick commands
-/// pays for the clock once, and a slow command is timed by itself.
-#[derive(Default)]
-struct Ran {
-    /// Their counters, each with how many came in a row.
-    runs: Vec<(u32, u32)>,
-    count: u32,
-    since_ns: u64,
-}
-
-impl Ran {
-    #[inline]
-    fn push(&mut self, counter: usize) {
-        self.count += 1;
-        match self.runs.last_mut() {
-            Some((last, n)) if *last as usize == counter => *n += 1,
-            _ => self.runs.push((counter as u32, 1)),
-        }
-    }
-
-    /// Shares the time out and begins anew.
-    fn share(&mut self, worker: &Worker) {
-        let now_ns = clock::mono_ns();
-        if self.count > 0 {
-            let stretch_ns = now_ns - self.since_ns;
-            if stretch_ns > worker.stretch_max_ns.load(Ordering::Relaxed) {
-                worker.stretch_max_ns.store(stretch_ns, Ordering::Relaxed);
-            }
-            let each = stretch_ns / u64::from(self.count);
-            for (counter, n) in self.runs.drain(..) {
-                add(&worker.calls[counter as usize].nanos, each * u64::from(n));
-            }
-        }
-        self.count = 0;
-        self.since_ns = now_ns;
-    }
+    stopwatch: Stopwatch,
 }
 
 impl<'a> Batch<'a> {
@@ -127,7 +89,7 @@ impl<'a> Batch<'a> {
             argv: self.argv.into_iter().map(|_| &[][..]).collect(),
             commands: self.commands,
             keys: self.keys,
-            ran: self.ran,
+            stopwatch: self.stopwatch,
         }
     }
 }
@@ -144,8 +106,9 @@ pub fn run_batch(
     prepare(engine, session, batch);
     let _quiet = mail::quiet();
     let worker = &engine.workers[session.client.worker];
-    let ran = &mut batch.ran;
-    ran.share(worker);
+    let request_most = timing::request_bytes_most(&batch.argv);
+    let stopwatch = &mut batch.stopwatch;
+    stopwatch.begin(&engine.settings);
     let mut now_ms = clock::unix_ms();
     engine.keyspace.evictor().set_time(now_ms);
     session.client.active_ms.store(now_ms, Ordering::Relaxed);
@@ -153,6 +116,7 @@ pub fn run_batch(
     for (i, command) in batch.commands.iter().enumerate() {
         if i > 0 && i.is_multiple_of(CLOCK_EVERY) {
             now_ms = clock::unix_ms();
+            stopwatch.share(engine, worker);
         }
         let call = Call {
             argv: &batch.argv[command.argv.0 as usize..command.argv.1 as usize],
@@ -161,34 +125,42 @@ pub fn run_batch(
             spec: command.spec,
             number: command.number as usize,
         };
-        let is_fast = command.spec.is_none_or(|s| s.scope == Scope::Keys);
-        if !is_fast && ran.count > 0 {
-            ran.share(worker);
+        let is_alone = stopwatch.is_alone(call.spec, call.argv.len());
+        if is_alone {
+            stopwatch.share(engine, worker);
         }
-        let counter = if session.reply_mode == ReplyMode::On {
+        let mark = out.len();
+        let target = if session.reply_mode == ReplyMode::On {
             run_one(engine, session, &call, out, now_ms)
         } else {
             run_unanswered(engine, session, &call, out, now_ms)
         };
-        if let Some(counter) = counter {
-            ran.push(counter);
+        if is_alone {
+            let took_ns = stopwatch.alone(engine, worker, target.map(|t| t.counter));
+            if let Some(Target { spec, .. }) = target {
+                timing::report(engine, &session.client, spec, call.argv, took_ns);
+            }
+            if call.spec.is_some_and(|s| s.scope != Scope::Keys) {
+                now_ms = clock::unix_ms();
+            }
+        } else if let Some(target) = target {
+            stopwatch.ran(target.counter);
+        }
+        if let Some(Target { spec, .. }) = target {
+            let reply = out.len().saturating_sub(mark);
+            let client = &session.client;
+            timing::report_sizes(engine, client, spec, call.argv, request_most, reply);
         }
         // What a command sends its own client comes behind its reply.
         if session.client.has_mail() {
             session.client.collect(out);
         }
         run += 1;
-        if !is_fast {
-            ran.share(worker);
-            now_ms = clock::unix_ms();
-        }
         if session.closing != Closing::No {
             break;
         }
     }
-    if ran.count > 0 {
-        ran.share(worker);
-    }
+    stopwatch.share(engine, worker);
     add(&worker.commands, run);
     add(&worker.batches, 1);
     if run > worker.batch_max.load(Ordering::Relaxed) {
@@ -271,13 +243,13 @@ fn run_unanswered(
     call: &Call<'_>,
     out: &mut Output,
     now_ms: u64,
-) -> Option<usize> {
+) -> Option<Target> {
     let mark = out.mark();
     let before = session.reply_mode;
     if before == ReplyMode::SkipNext {
         session.reply_mode = ReplyMode::Skip;
     }
-    let counter = run_one(engine, session, call, out, now_ms);
+    let target = run_one(engine, session, call, out, now_ms);
     // CLIENT REPLY ON is answered itself.
     if session.reply_mode != ReplyMode::On {
         out.rewind(mark);
@@ -285,7 +257,7 @@ fn run_unanswered(
     if session.reply_mode == ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
     }
-    counter
+    target
 }
 
 /// What a command's words name.
@@ -322,7 +294,7 @@ fn resolve(engine: &Engine, client: &Client, call: &Call<'_>) -> Option<Target> 
     })
 }
 
-/// Runs one command, or says why not; returns the counter of one that ran.
+/// Runs one command, or says why not; returns one that ran.
 #[inline]
 fn run_one(
     engine: &Engine,
@@ -330,7 +302,7 @@ fn run_one(
     call: &Call<'_>,
     out: &mut Output,
     now_ms: u64,
-) -> Option<usize> {
+) -> Option<Target> {
     let target = resolve(engine, &session.client, call);
     match admit(engine, session, call, target, now_ms) {
         Ok(Some(target)) => {
@@ -352,7 +324,7 @@ fn run_one(
             if !garbage.is_empty() {
                 engine.reclaimer.free(garbage, engine.effects.is_lazy(why));
             }
-            Some(target.counter)
+            Some(target)
         }
         Ok(None) => None,
         Err(error) => {
@@ -586,10 +558,16 @@ pub(super) fn run_queued<'t>(
         counter: queued.counter,
     };
     txn.db = session.db;
-    let began_ns = clock::mono_ns();
+    let (began_ns, mark) = (clock::work_ns(), out.len());
     call_handler(engine, session, txn, &call, target, out);
-    let nanos = &engine.workers[session.client.worker].calls[queued.counter].nanos;
-    add(nanos, clock::mono_ns() - began_ns);
+    let took_ns = clock::work_ns() - began_ns;
+    let (client, spec) = (&session.client, queued.spec);
+    let worker = &engine.workers[client.worker];
+    timing::count(engine, worker, queued.counter, took_ns, 1);
+    timing::report(engine, client, spec, &argv, took_ns);
+    let reply = out.len().saturating_sub(mark);
+    let request_most = timing::request_bytes_most(&argv);
+    timing::report_sizes(engine, client, spec, &argv, request_most, reply);
 }
 
 /// The keys of a queued command.

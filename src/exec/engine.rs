@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 
+use super::command_log::CommandLog;
 use super::effect::Effects;
+use super::latency::LatencyMonitor;
 use super::oom_score::OomScore;
 use super::owed::Owed;
 use super::reclaim::Reclaimer;
@@ -17,6 +19,7 @@ use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use crate::base::clock;
+use crate::base::histogram::{Counts, Histogram};
 use crate::config::Settings;
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
@@ -41,6 +44,12 @@ pub struct Engine {
     pub baseline: Mutex<Totals>,
     /// Frees what takes long.
     pub reclaimer: Reclaimer,
+    /// What their latency histograms held then, by command.
+    pub latency_baseline: Mutex<Vec<Counts>>,
+    /// Commands that took long, asked much or answered much.
+    pub command_log: CommandLog,
+    /// Moments at which the server was slow.
+    pub latency: LatencyMonitor,
     /// What happens in a second.
     pub rates: Mutex<Rates>,
     /// How many errors of each code were answered.
@@ -89,6 +98,8 @@ pub struct Worker {
     pub ticks: AtomicU64,
     /// Nanoseconds of work that came by the clock.
     pub cron_ns: AtomicU64,
+    /// Nanoseconds of looking for keys whose time is over.
+    pub expiry_ns: AtomicU64,
     /// The longest time that commands ran without a look at the clock.
     pub stretch_max_ns: AtomicU64,
     /// The most commands of one batch.
@@ -110,6 +121,8 @@ pub struct Calls {
     pub failed: AtomicU64,
     /// How long it ran, in nanoseconds.
     pub nanos: AtomicU64,
+    /// How long a call took, in nanoseconds.
+    pub latency: Histogram,
 }
 
 /// Adds to a counter that only this thread writes.
@@ -213,6 +226,7 @@ impl Engine {
         let settings = &self.settings;
         super::room::configure(self.keyspace.evictor(), settings);
         self.effects.configure(settings);
+        self.command_log.configure(settings);
         self.clients.owed().configure();
     }
 
@@ -231,6 +245,9 @@ impl Engine {
             counters,
             reclaimer: Reclaimer::default(),
             baseline: Mutex::default(),
+            latency_baseline: Mutex::default(),
+            command_log: CommandLog::default(),
+            latency: LatencyMonitor::default(),
             rates: Mutex::default(),
             errors: Mutex::default(),
             shutdown: Shutdown::default(),
@@ -256,19 +273,31 @@ impl Engine {
             .sum()
     }
 
-    /// Notes that an error was answered.
+    /// Notes that an error of one of the server's own codes was answered.
     #[cold]
     pub fn count_error(&self, worker: usize, code: &[u8]) {
         add(&self.workers[worker].errors, 1);
         let mut errors = self.errors.lock();
-        if let Some(n) = errors.get_mut(code) {
-            *n += 1;
-        } else if errors.len() < 128 {
-            // Codes that applications make up must not grow this without bound.
-            errors.insert(code.to_vec(), 1);
-        }
+        *errors.entry(code.to_vec()).or_default() += 1;
+    }
+
+    /// As [`Engine::count_error`], for a code that a client made up: beyond 128
+    /// codes, new ones are counted together.
+    #[cold]
+    pub fn count_custom_error(&self, worker: usize, code: &[u8]) {
+        let is_one_too_many = {
+            let errors = self.errors.lock();
+            errors.len() >= ERROR_CODES_MAX && !errors.contains_key(code)
+        };
+        let code = if is_one_too_many { OTHER_ERRORS } else { code };
+        self.count_error(worker, code);
     }
 }
+
+/// From so many codes on, new ones that clients make up are not told apart.
+const ERROR_CODES_MAX: usize = 128;
+/// What those are counted as.
+const OTHER_ERRORS: &[u8] = b"ERRORSTATS_OVERFLOW";
 
 impl Worker {
     /// How often its event loop had something to do: a batch, or a tick of its
@@ -293,6 +322,7 @@ impl Worker {
             errors: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
             cron_ns: AtomicU64::new(0),
+            expiry_ns: AtomicU64::new(0),
             stretch_max_ns: AtomicU64::new(0),
             batch_max: AtomicU64::new(0),
             runtime: OnceLock::new(),

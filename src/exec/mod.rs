@@ -5,11 +5,13 @@
 //! knows no command by name but those of a transaction's own life.
 
 pub mod args;
+pub mod command_log;
 pub mod context;
 pub mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod files;
+pub mod latency;
 pub mod mail;
 #[cfg(test)]
 mod model_tests;
@@ -21,5 +23,6 @@ pub mod room;
 pub mod session;
 pub mod spec;
 pub mod sweep;
+pub mod timing;
 pub mod totals;
 pub mod txn;

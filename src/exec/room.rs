@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use super::effect::Removal;
 use super::engine::{Engine, Worker};
+use super::latency::Event;
 use super::txn::Txn;
-use crate::base::hash;
+use crate::base::{clock, hash};
 use crate::config::{Settings, param};
 use crate::store::eviction::{Candidate, Evictor, learned, records::LfuConfig};
 use crate::store::garbage::Garbage;
@@ -61,12 +62,18 @@ fn evict_until(engine: &Engine, limit: usize, now_ms: u64) -> bool {
     if engine.keyspace.evictor().is_forbidden() {
         return false;
     }
-    while memory::used_bytes() > limit {
-        if !evict_one(engine, now_ms) {
-            return false;
+    let (monitor, settings) = (&engine.latency, &engine.settings);
+    let one = || monitor.watch(settings, Event::EvictionDel, || evict_one(engine, now_ms));
+    let evict = || {
+        while memory::used_bytes() > limit {
+            if !one() {
+                return false;
+            }
         }
-    }
-    true
+        true
+    };
+    // The command that came upon it is not the one to blame.
+    clock::aside(|| monitor.watch(settings, Event::EvictionCycle, evict))
 }
 
 /// An entry that might go, seen under a lock that is no longer held.
@@ -88,7 +95,7 @@ fn evict_one(engine: &Engine, now_ms: u64) -> bool {
     let volatile = evictor.is_volatile_only();
     let wanted = wanted_samples(engine);
     let shards = keyspace.len();
-    let first = crate::base::clock::random_below(shards as u64) as usize;
+    let first = clock::random_below(shards as u64) as usize;
     let mut seen: Vec<Seen> = Vec::new();
     let mut places = Vec::new();
     let mut entries = 0;

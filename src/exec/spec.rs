@@ -16,6 +16,12 @@ use crate::protocol::error::Error;
 /// an error what it has written is taken back and the error is the reply.
 pub type Handler = fn(&mut Ctx<'_, '_>) -> Result<(), Error>;
 
+/// Whether an argument, by its index, is something that no log may show.
+pub type Secrets = fn(argv: &[&[u8]], index: usize) -> bool;
+
+/// With more words than this no command is brief.
+const BRIEF_ARGS: usize = 16;
+
 /// Flags of a command, under the names that COMMAND shows.
 pub mod flag {
     /// Changes the data set.
@@ -490,6 +496,10 @@ pub struct Spec {
     pub subcommands: &'static [Spec],
     /// For whoever routes commands over a cluster.
     pub tips: &'static [&'static str],
+    /// Which arguments are for the server's ears only.
+    pub secrets: Secrets,
+    /// By its documented cost, the size of what it works on hardly matters.
+    constant: bool,
     /// What COMMAND DOCS tells.
     pub doc: Doc,
     /// What runs it.
@@ -508,6 +518,8 @@ impl Spec {
             scope: Scope::Keys,
             subcommands: &[],
             tips: &[],
+            secrets: |_, _| false,
+            constant: false,
             doc: Doc {
                 group: Group::Generic,
                 since: "",
@@ -552,6 +564,12 @@ impl Spec {
         self
     }
 
+    /// Arguments that no log may show; what was said in MONITOR's hearing, too.
+    pub const fn secrets(mut self, secrets: Secrets) -> Spec {
+        self.secrets = secrets;
+        self
+    }
+
     /// Its tips.
     pub const fn tips(mut self, tips: &'static [&'static str]) -> Spec {
         self.tips = tips;
@@ -569,6 +587,7 @@ impl Spec {
         self.doc.group = group;
         self.doc.since = since;
         self.doc.complexity = complexity;
+        self.constant = begins(complexity, "O(1)") || begins(complexity, "O(log(N))");
         self.doc.summary = summary;
         self
     }
@@ -601,6 +620,16 @@ impl Spec {
     #[inline]
     pub const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether a call with so many words takes a moment whatever the data: it
+    /// reads and changes a bounded number of places, and waits for nobody.
+    #[inline]
+    pub fn is_brief(&self, args: usize) -> bool {
+        self.constant
+            && args <= BRIEF_ARGS
+            && matches!(self.scope, Scope::Keys)
+            && !self.has(flag::BLOCKING)
     }
 
     /// Whether so many arguments, the name included, will do.
@@ -684,6 +713,28 @@ impl Spec {
         }
         Ok(())
     }
+}
+
+/// [`Secrets`] of options: behind each of these words so many arguments.
+pub fn secrets_behind(argv: &[&[u8]], index: usize, words: &[(&str, usize)]) -> bool {
+    words.iter().any(|(word, count)| {
+        let options = &argv[index.saturating_sub(*count)..index];
+        options
+            .iter()
+            .any(|w| w.eq_ignore_ascii_case(word.as_bytes()))
+    })
+}
+
+const fn begins(text: &str, with: &str) -> bool {
+    let (text, with) = (text.as_bytes(), with.as_bytes());
+    let mut i = 0;
+    while i < with.len() {
+        if i >= text.len() || text[i] != with[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
 }
 
 /// The arguments do not fit the command's key specs.
@@ -795,6 +846,38 @@ impl CommandTable {
         match sub.and_then(|at| spec.subcommands.get(at)) {
             Some(sub) => format!("{}|{}", spec.name, sub.name),
             None => spec.name.to_string(),
+        }
+    }
+
+    /// The name of what a counter counts.
+    pub fn name_of_counter(&self, counter: usize) -> String {
+        if counter < self.specs.len() {
+            return self.full_name(counter, None);
+        }
+        // The last command whose subcommands begin no later; those without any
+        // begin where the next ones do.
+        let number = self.sub_counters.partition_point(|first| *first <= counter) - 1;
+        self.full_name(number, Some(counter - self.sub_counters[number]))
+    }
+
+    /// What counts a command and its subcommands, or, named `container|name`, one
+    /// of those; nothing where there is none of this name.
+    pub fn counters_of(&self, name: &[u8]) -> Vec<usize> {
+        let mut parts = name.splitn(2, |&b| b == b'|');
+        let Some((number, spec)) = parts.next().and_then(|name| self.find(name)) else {
+            return Vec::new();
+        };
+        let subs = spec.subcommands.iter().enumerate();
+        match parts.next() {
+            None => [None]
+                .into_iter()
+                .chain(subs.map(|(at, _)| Some(at)))
+                .map(|sub| self.counter(number, sub))
+                .collect(),
+            Some(rest) => subs
+                .filter(|(_, s)| s.name.as_bytes().eq_ignore_ascii_case(rest))
+                .map(|(at, _)| self.counter(number, Some(at)))
+                .collect(),
         }
     }
 

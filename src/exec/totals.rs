@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::engine::{Calls, Engine};
 use crate::base::clock;
+use crate::base::histogram::Counts;
 
 /// Sums over all workers; the fields are those of [`super::engine::Worker`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,9 +111,34 @@ impl Engine {
         self.sums().since(&baseline)
     }
 
+    /// Latencies since the start, by the command's counter.
+    fn latency_sums(&self) -> Vec<Counts> {
+        let mut sums = vec![Counts::default(); self.commands.counters()];
+        for worker in &self.workers {
+            for (sum, calls) in sums.iter_mut().zip(&worker.calls) {
+                sum.add(&calls.latency);
+            }
+        }
+        sums
+    }
+
+    /// Latencies since the last CONFIG RESETSTAT, by the command's counter, where
+    /// there are any.
+    pub fn latencies(&self) -> Vec<(usize, Counts)> {
+        let baseline = self.latency_baseline.lock();
+        let sums = self.latency_sums().into_iter().enumerate();
+        sums.map(|(counter, sum)| match baseline.get(counter) {
+            Some(before) => (counter, sum.since(before)),
+            None => (counter, sum),
+        })
+        .filter(|(_, counts)| !counts.is_empty())
+        .collect()
+    }
+
     /// CONFIG RESETSTAT, but for what the shards count.
     pub fn reset_totals(&self) {
         *self.baseline.lock() = self.sums();
+        *self.latency_baseline.lock() = self.latency_sums();
         *self.rates.lock() = Rates::default();
         self.errors.lock().clear();
         let counters = &self.counters;

@@ -40,7 +40,7 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("modules", "Modules", true, |_, _| {}),
     ("commandstats", "Commandstats", false, command_stats),
     ("errorstats", "Errorstats", true, error_stats),
-    ("latencystats", "Latencystats", false, |_, _| {}),
+    ("latencystats", "Latencystats", false, latency_stats),
     ("cluster", "Cluster", true, cluster),
     ("keyspace", "Keyspace", true, keyspace),
     (DEBUG, "Debug", false, debug),
@@ -494,6 +494,20 @@ fn show_calls(calls: CallTotals) -> String {
         "calls={},usec={us},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
         calls.calls, calls.rejected, calls.failed
     )
+}
+
+fn latency_stats(source: &Source<'_>, lines: &mut Lines) {
+    let percentiles = source.engine.settings.latency_percentiles();
+    for (counter, counts) in source.engine.latencies() {
+        let name = source.engine.commands.name_of_counter(counter);
+        let figure = |percent: &f64| {
+            let us = counts.percentile(*percent) as f64 / 1000.0;
+            format!("p{percent}={us:.3}")
+        };
+        let figures: Vec<String> = percentiles.iter().map(figure).collect();
+        let name = format!("latency_percentiles_usec_{name}");
+        lines.put(&name, figures.join(","));
+    }
 }
 
 fn error_stats(source: &Source<'_>, lines: &mut Lines) {

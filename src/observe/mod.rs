@@ -4,5 +4,6 @@
 
 pub mod clients;
 pub mod info;
+pub mod latency;
 pub mod memory;
 pub mod process;

@@ -57,6 +57,19 @@ pub fn resident_bytes() -> usize {
     pages * page_bytes()
 }
 
+/// Bytes of the process that lie in transparent huge pages.
+pub fn huge_page_bytes() -> u64 {
+    let maps = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    kib_of(&maps, "AnonHugePages:")
+}
+
+/// What a line of a file of /proc says, in bytes; 0 where there is none.
+fn kib_of(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|l| l.strip_prefix(name));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
+    kib.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
 fn page_bytes() -> usize {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
         .ok()
@@ -67,9 +80,7 @@ fn page_bytes() -> usize {
 /// Bytes of the machine's physical memory.
 pub fn machine_bytes() -> u64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
-    kib.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
+    kib_of(&info, "MemTotal:")
 }
 
 /// The operating system: name, release and machine.

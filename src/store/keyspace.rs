@@ -6,12 +6,17 @@
 //! gate, and no two holders can wait for each other.
 
 use std::ops::DerefMut;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::eviction::Evictor;
 use super::shard::Shard;
+use crate::base::clock;
+
+/// A lock is held for so long at most while nothing unusual goes on.
+const BRIEFLY: Duration = Duration::from_micros(50);
 
 /// Keeps neighbours off each other's cache lines (two lines: they are fetched in pairs).
 #[repr(align(128))]
@@ -76,10 +81,20 @@ impl Keyspace {
         (digest >> 1 >> (63 - self.bits)) as usize
     }
 
+    /// Whether nobody holds the first shard now, for tests.
+    #[cfg(test)]
+    pub fn is_free(&self) -> bool {
+        !self.shards[0].0.is_locked()
+    }
+
     /// Locks one shard.
     #[inline]
     pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        self.shards[shard].0.lock()
+        let shard = &self.shards[shard].0;
+        match shard.try_lock_for(BRIEFLY) {
+            Some(guard) => guard,
+            None => wait_for(shard),
+        }
     }
 
     /// Locks the shards named, in any order and with repetitions.
@@ -122,6 +137,12 @@ impl Keyspace {
             }
         }
     }
+}
+
+/// Who waits for longer does so at the expense of whoever holds the lock.
+#[cold]
+fn wait_for(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    clock::aside(|| shard.lock())
 }
 
 impl<G> Held<G> {
