@@ -19,6 +19,7 @@
 //!   code about entries is in four of its files.
 //! * [`exec`]: what a command is, which shards it locks, how it is run, what
 //!   effect it leaves. **A handler sees only the keys that its row declares.**
+//! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
@@ -52,6 +53,7 @@ pub mod exec;
 pub mod net;
 pub mod observe;
 pub mod protocol;
+pub mod pubsub;
 pub mod server;
 pub mod store;
 pub mod types;

@@ -16,6 +16,18 @@ pub fn digest(key: &[u8]) -> u64 {
     h.finish()
 }
 
+/// The same digest, for hash tables of the standard library.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Keyed;
+
+impl BuildHasher for Keyed {
+    type Hasher = <SeedableRandomState as BuildHasher>::Hasher;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        hasher().build_hasher()
+    }
+}
+
 fn hasher() -> &'static SeedableRandomState {
     static HASHER: OnceLock<SeedableRandomState> = OnceLock::new();
     HASHER.get_or_init(|| {

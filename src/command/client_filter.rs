@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::base::num;
-use crate::config::param;
+use crate::config::{ClientClass, param};
 use crate::exec::args::Args;
 use crate::exec::engine::Engine;
 use crate::exec::session::Client;
@@ -22,9 +22,8 @@ struct Terms<'a> {
     addr: Option<&'a [u8]>,
     local_addr: Option<&'a [u8]>,
     user: Option<&'a [u8]>,
-    /// Whether the type asked for is that of an ordinary client: the only one
-    /// that connections have.
-    normal: Option<bool>,
+    /// Nobody is of the type of a primary.
+    class: Option<Option<ClientClass>>,
     flags: Option<String>,
     name: Option<&'a [u8]>,
     lib_name: Option<&'a [u8]>,
@@ -147,7 +146,7 @@ impl<'a> Terms<'a> {
                 return Ok(());
             }
             b"type" => {
-                self.normal = Some(is_normal(args.bytes()?)?);
+                self.class = Some(class(args.bytes()?)?);
                 return Ok(());
             }
             b"flags" => {
@@ -183,7 +182,7 @@ impl<'a> Terms<'a> {
             self.local_addr
                 .map(|addr| addr == client.local_addr.as_bytes()),
             self.user.map(|user| user == names.user),
-            self.normal,
+            self.class.map(|class| class == Some(client.class())),
             self.flags
                 .as_ref()
                 .map(|all| all.chars().all(|c| flags.contains(c))),
@@ -214,13 +213,14 @@ fn seconds(args: &mut Args<'_>, option: &str) -> Result<u64, Error> {
     }
 }
 
-fn is_normal(name: &[u8]) -> Result<bool, Error> {
+fn class(name: &[u8]) -> Result<Option<ClientClass>, Error> {
     let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
-    let others = ["slave", "replica", "pubsub", "master", "primary"];
-    match is("normal") {
-        true => Ok(true),
-        false if others.into_iter().any(is) => Ok(false),
-        false => Err(unknown("Unknown client type", name)),
+    match () {
+        () if is("normal") => Ok(Some(ClientClass::Normal)),
+        () if is("slave") || is("replica") => Ok(Some(ClientClass::Replica)),
+        () if is("pubsub") => Ok(Some(ClientClass::PubSub)),
+        () if is("master") || is("primary") => Ok(None),
+        () => Err(unknown("Unknown client type", name)),
     }
 }
 

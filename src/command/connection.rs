@@ -9,6 +9,7 @@ use crate::exec::multi;
 use crate::exec::session::{Closing, ReplyMode, Session};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, secrets_behind};
 use crate::protocol::error::Error;
+use crate::pubsub::Subscriptions;
 use std::sync::atomic::Ordering;
 
 /// The version of Redis whose commands and replies these are.
@@ -78,7 +79,7 @@ pub const SPECS: &[Spec] = &[
         )
         .optional()]),
     Spec::new("ping", -1, ping)
-        .flags(FAST)
+        .flags(FAST | SUBSCRIBER)
         .category(category::CONNECTION)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc(
@@ -99,11 +100,11 @@ pub const SPECS: &[Spec] = &[
         )
         .args(&[Arg::new("message", ArgKind::String)]),
     Spec::new("quit", -1, quit)
-        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NOT_QUEUED)
+        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NOT_QUEUED | SUBSCRIBER)
         .category(category::CONNECTION)
         .doc(Group::Connection, "1.0.0", "O(1)", "Closes the connection."),
     Spec::new("reset", 1, reset)
-        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NOT_QUEUED)
+        .flags(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NOT_QUEUED | SUBSCRIBER)
         .category(category::CONNECTION)
         .doc(
             Group::Connection,
@@ -249,10 +250,19 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), Error> {
 }
 
 fn ping(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    match ctx.args.rest() {
-        [] => ctx.reply.simple("PONG"),
-        [message] => ctx.reply.bulk(message),
-        _ => return Err(Error::arity("ping")),
+    let rest = ctx.args.rest();
+    if rest.len() > 1 {
+        return Err(Error::arity("ping"));
+    }
+    match rest.first() {
+        // Every reply is a message there.
+        message if ctx.session.subscriber && !ctx.session.resp3 => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(message.copied().unwrap_or_default());
+        }
+        None => ctx.reply.simple("PONG"),
+        Some(message) => ctx.reply.bulk(message),
     }
     Ok(())
 }
@@ -276,6 +286,8 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     session.speak_resp3(false);
     session.authenticated = ctx.engine.settings.text(param::REQUIREPASS).is_empty();
     session.no_touch = false;
+    session.subscriber = false;
+    session.extensions.remove::<Subscriptions>();
     if session.reply_mode != ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
     }

@@ -18,6 +18,7 @@ mod keys;
 mod latency;
 mod memory;
 mod object;
+mod pubsub;
 mod scan;
 mod server;
 mod string;
@@ -44,6 +45,7 @@ const FAMILIES: &[&[Spec]] = &[
     debug::SPECS,
     command::SPECS,
     memory::SPECS,
+    pubsub::SPECS,
     server::SPECS,
 ];
 

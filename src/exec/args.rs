@@ -115,6 +115,11 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// The next one, without taking it, if it lies in memory of its own.
+    pub fn blob(&self) -> Option<Blob> {
+        self.blobs.get(self.at).cloned().flatten()
+    }
+
     /// The next one as an integer of 64 bits.
     pub fn int(&mut self) -> Result<i64, Error> {
         num::parse_i64(self.bytes()?).ok_or(Error::NOT_INTEGER)

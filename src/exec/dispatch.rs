@@ -15,7 +15,7 @@ use super::engine::{Engine, add};
 use super::mail;
 use super::room;
 use super::session::{Client, Closing, Queued, ReplyMode, Session};
-use super::spec::{Scope, Spec, flag};
+use super::spec::{Scope, Spec, flag, key_flag};
 use super::timing::{self, Stopwatch};
 use super::txn::Txn;
 use crate::base::{clock, hash};
@@ -209,11 +209,13 @@ fn find_keys(spec: &Spec, argv: &[&[u8]], keys: &mut Vec<KeyAt>) -> bool {
     if spec.keys.is_empty() || !spec.takes(argv.len()) {
         return true;
     }
-    let visit = |arg: usize, _| {
-        keys.push(KeyAt {
-            arg: arg as u32,
-            digest: hash::digest(argv[arg]),
-        });
+    let visit = |arg: usize, flags| {
+        if flags & key_flag::NOT_KEY == 0 {
+            keys.push(KeyAt {
+                arg: arg as u32,
+                digest: hash::digest(argv[arg]),
+            });
+        }
     };
     spec.each_key(argv, visit).is_ok()
 }
@@ -393,6 +395,9 @@ fn admit(
             engine.counters.oom_refusals.fetch_add(1, Ordering::Relaxed);
             return Err(Error::OOM);
         }
+    }
+    if session.subscriber && !session.resp3 && !spec.has(flag::SUBSCRIBER) {
+        return Err(Error::not_while_subscribed(&full_name(call, target)));
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(Error::not_in_multi(&full_name(call, target)));

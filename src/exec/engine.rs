@@ -15,6 +15,7 @@ use super::latency::LatencyMonitor;
 use super::oom_score::OomScore;
 use super::owed::Owed;
 use super::reclaim::Reclaimer;
+use super::services::Services;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
@@ -34,6 +35,8 @@ pub struct Engine {
     pub commands: CommandTable,
     /// The connections.
     pub clients: Clients,
+    /// What the layers above keep.
+    pub services: Services,
     /// Who hears of changes.
     pub effects: Effects,
     /// Counters, one set for each worker.
@@ -144,6 +147,12 @@ pub struct Counters {
     pub query_limit_drops: AtomicU64,
     /// Commands refused because memory was full.
     pub oom_refusals: AtomicU64,
+    /// Channels that somebody listens to.
+    pub channels: Arc<AtomicU64>,
+    /// Shard channels, likewise.
+    pub shard_channels: Arc<AtomicU64>,
+    /// Patterns, likewise.
+    pub patterns: Arc<AtomicU64>,
     /// AUTH and HELLO with a wrong password.
     pub auth_failures: AtomicU64,
 }
@@ -240,6 +249,7 @@ impl Engine {
             keyspace,
             settings,
             clients: Clients::new(owed),
+            services: Services::default(),
             effects: Effects::default(),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,

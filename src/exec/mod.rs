@@ -20,6 +20,7 @@ pub mod oom_score;
 pub mod owed;
 pub mod reclaim;
 pub mod room;
+pub mod services;
 pub mod session;
 pub mod spec;
 pub mod sweep;

@@ -100,9 +100,11 @@ pub fn exec(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Ok(());
     }
     ctx.reply.array(multi.queued.len());
+    ctx.session.in_exec = true;
     for queued in &multi.queued {
         let out = ctx.reply.output();
         dispatch::run_queued(ctx.engine, ctx.session, ctx.txn, queued, out);
     }
+    ctx.session.in_exec = false;
     Ok(())
 }

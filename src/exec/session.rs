@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
+use super::services::Extensions;
 use super::spec::Spec;
 use crate::base::clock;
 use crate::config::ClientClass;
@@ -94,6 +95,12 @@ pub struct Session {
     pub closing: Closing,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// EXEC runs: what is replied is within its reply.
+    pub in_exec: bool,
+    /// Subscribes to something: in RESP2, little else may be done then.
+    pub subscriber: bool,
+    /// What services keep of it.
+    pub extensions: Extensions,
 }
 
 impl Session {
@@ -111,6 +118,9 @@ impl Session {
             watch_flag: Arc::new(AtomicBool::new(false)),
             closing: Closing::No,
             no_touch: false,
+            in_exec: false,
+            subscriber: false,
+            extensions: Extensions::default(),
         }
     }
 

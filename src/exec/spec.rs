@@ -68,6 +68,8 @@ pub mod flag {
     pub const PROTECTED: u32 = 1 << 20;
     /// May be called without any key.
     pub const NO_MANDATORY_KEYS: u32 = 1 << 21;
+    /// Allowed to a client of RESP2 that subscribes.
+    pub const SUBSCRIBER: u32 = 1 << 22;
 
     /// The names, in the order in which COMMAND lists them; it hides the others.
     pub const NAMES: &[(u32, &str)] = &[
@@ -439,6 +441,8 @@ pub enum Group {
     Connection,
     /// The server.
     Server,
+    /// Publish and subscribe.
+    PubSub,
     /// Transactions.
     Transactions,
 }
@@ -451,6 +455,7 @@ impl Group {
             Group::String => "string",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
         }
     }

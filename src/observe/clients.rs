@@ -9,6 +9,7 @@ use crate::exec::session::Client;
 pub fn flags(client: &Client) -> String {
     let is_on = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
     let all = [
+        ('P', client.is_subscriber()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
         ('d', client.is_watch_broken()),
         ('A', client.is_killed()),
@@ -47,6 +48,7 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
     let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let names = client.names.lock().clone();
     let (query, held) = (get(&client.query_bytes), get(&client.query_held));
+    let subscribed = |kind: usize| client.subscriptions[kind].load(Ordering::Relaxed);
     let output = client.owed_bytes();
     let last = client.last_command.load(Ordering::Relaxed);
     let command = match (last & 0xffff, last >> 16) {
@@ -61,7 +63,7 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
         client.id, client.addr, client.local_addr, client.fd
     );
     let body = format!(
-        " age={} idle={} flags={} capa={} db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={query} \
+        " age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={query} \
          qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} \
          tot-mem={} events={} cmd={command} user=",
         seconds_between(client.since_ms, now_ms),
@@ -69,6 +71,9 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
         flags(client),
         capabilities(client),
         client.db.load(Ordering::Relaxed),
+        subscribed(0),
+        subscribed(1),
+        subscribed(2),
         client.multi.load(Ordering::Relaxed),
         client.watching.load(Ordering::Relaxed),
         held.saturating_sub(query),

@@ -198,7 +198,9 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     lines.put("maxclients", source.engine.settings.int(param::MAXCLIENTS));
     lines.put("client_recent_max_input_buffer", input);
     lines.put("client_recent_max_output_buffer", output);
-    lines.zeros(&["blocked_clients", "tracking_clients", "pubsub_clients"]);
+    lines.zeros(&["blocked_clients", "tracking_clients"]);
+    let subscribers = all.iter().filter(|c| c.is_subscriber()).count();
+    lines.put("pubsub_clients", subscribers);
     lines.put("watching_clients", all.iter().filter(watching).count());
     lines.put("clients_in_timeout_table", 0);
     lines.put("total_watched_keys", source.data.watched);
@@ -382,10 +384,10 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     ]);
     lines.put("keyspace_hits", stats.hits);
     lines.put("keyspace_misses", stats.misses);
+    lines.put("pubsub_channels", count(&counters.channels));
+    lines.put("pubsub_patterns", count(&counters.patterns));
+    lines.put("pubsubshard_channels", count(&counters.shard_channels));
     lines.zeros(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",

@@ -143,6 +143,14 @@ impl Error {
         Error::new(format!("ERR invalid expire time in '{name}' command"))
     }
 
+    /// What a client of RESP2 that subscribes may not do.
+    pub fn not_while_subscribed(name: &str) -> Error {
+        Error::new(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        ))
+    }
+
     /// A subcommand that the container does not have.
     pub fn unknown_subcommand(container: &str, name: &[u8]) -> Error {
         let after = format!("'. Try {} HELP.", container.to_uppercase());

@@ -11,8 +11,8 @@ the protocol themselves:
 
 How an expected reply is written for `says`: an int is an integer, a str or
 bytes a bulk string, a list an array; `OK`, `NIL`, `NIL_ARRAY`, `Simple(...)`,
-`Err(...)`, `Map(...)`, `Set(...)`, `Double(...)`, `Verbatim(...)` are the
-others. What differs between RESP2 and RESP3 (nil, maps, sets, doubles,
+`Err(...)`, `Map(...)`, `Set(...)`, `Double(...)`, `Verbatim(...)`,
+`Push(...)` are the others. What differs between RESP2 and RESP3 (nil, maps, sets, doubles,
 verbatim strings) is written in the form that the connection speaks.
 """
 
@@ -40,7 +40,7 @@ class Set(list):
 
 
 class Push(list):
-    """A RESP3 push message."""
+    """A push message in RESP3; in RESP2 an array."""
 
 
 class Double(float):
@@ -116,6 +116,9 @@ def encode_reply(value, protocol=2):
         return head + b"".join(encode_reply(x, protocol) for item in value.items() for x in item)
     if isinstance(value, Set):
         head = b"~%d\r\n" % len(value) if protocol == 3 else b"*%d\r\n" % len(value)
+        return head + b"".join(encode_reply(x, protocol) for x in value)
+    if isinstance(value, Push):
+        head = b">%d\r\n" % len(value) if protocol == 3 else b"*%d\r\n" % len(value)
         return head + b"".join(encode_reply(x, protocol) for x in value)
     if isinstance(value, (list, tuple)):
         return b"*%d\r\n" % len(value) + b"".join(encode_reply(x, protocol) for x in value)
@@ -327,6 +330,18 @@ class Raw:
         got = self.raw(*words(command))
         wanted = [encode_reply(e, self.protocol) for e in expected]
         assert got in wanted, f"{command!r}\n  replied  {clip(got)}\n  expected {' or '.join(map(clip, wanted))}"
+
+    def hears(self, *expected):
+        """Asserts that these come next, unasked."""
+        for one in expected:
+            got, wanted = self.read_raw(), encode_reply(one, self.protocol)
+            assert got == wanted, f"came {clip(got)}\n  expected {clip(wanted)}"
+
+    def hears_nothing_else(self):
+        """Asserts that nothing came before the reply to a PING that is sent now."""
+        self.send_command("PING", "the end")
+        got = self.read_value()
+        assert got in (b"the end", [b"pong", b"the end"]), f"came {got!r}"
 
     def hello(self, protocol):
         reply = self.call("HELLO", protocol)

@@ -1,0 +1,164 @@
+//! Publish and subscribe: who listens to which channel, and what they are sent.
+//!
+//! Channels are spread over stripes, each under a lock of its own, which is held
+//! while a message is posted: so all subscribers of a channel get its messages in
+//! the same order, and whoever has been unsubscribed gets no more.
+//!
+//! **Knows no** keys but those that effects name, and no connection: what it
+//! sends goes through a client's mail.
+
+mod registry;
+mod subscriptions;
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use crate::base::glob::{self, Case};
+use crate::exec::engine::Engine;
+use crate::exec::mail::Message;
+use crate::exec::services::Service;
+use crate::protocol::reply::Reply;
+use crate::store::entry::Blob;
+
+use registry::{Channels, Patterns};
+pub use subscriptions::{Kind, Subscriptions};
+
+/// From this size on what is published is shared by those who get it, rather
+/// than copied for each, in bytes.
+const SHARED_MIN: usize = 2 * 1024;
+
+/// See the head of this file.
+pub struct PubSub {
+    channels: Channels,
+    shard_channels: Channels,
+    patterns: Patterns,
+}
+
+/// What is published.
+pub struct Payload<'a> {
+    bytes: &'a [u8],
+    shared: OnceCell<Blob>,
+}
+
+impl<'a> Payload<'a> {
+    /// These bytes.
+    pub fn new(bytes: &'a [u8]) -> Payload<'a> {
+        Payload {
+            bytes,
+            shared: OnceCell::new(),
+        }
+    }
+
+    /// These bytes, which lie in memory that can be shared.
+    pub fn shared(bytes: &'a [u8], blob: Blob) -> Payload<'a> {
+        Payload {
+            bytes,
+            shared: OnceCell::from(blob),
+        }
+    }
+
+    fn write(&self, reply: &mut Reply<'_>) {
+        if self.bytes.len() < SHARED_MIN {
+            reply.bulk(self.bytes);
+        } else {
+            let shared = self.shared.get_or_init(|| Arc::new(self.bytes.to_vec()));
+            reply.blob(shared.clone());
+        }
+    }
+}
+
+impl Service for PubSub {
+    fn new(engine: &Engine) -> Arc<PubSub> {
+        Arc::new(PubSub {
+            channels: Channels::new(engine.counters.channels.clone()),
+            shard_channels: Channels::new(engine.counters.shard_channels.clone()),
+            patterns: Patterns::new(engine.counters.patterns.clone()),
+        })
+    }
+}
+
+impl PubSub {
+    /// Whether nobody subscribes to any channel or pattern.
+    pub fn is_idle(&self) -> bool {
+        self.channels.is_empty() && self.patterns.is_empty()
+    }
+
+    /// Sends to all who listen to a channel, or to a pattern that it matches; how
+    /// many that are.
+    pub fn publish(&self, channel: &[u8], payload: &Payload<'_>) -> usize {
+        let sent = self.send(&self.channels, "message", channel, payload);
+        if self.patterns.is_empty() {
+            return sent;
+        }
+        let mut matched = 0;
+        self.patterns.each(|pattern, subscribers| {
+            if !glob::matches(pattern, channel, Case::Exact) {
+                return;
+            }
+            let write = |reply: &mut Reply<'_>| {
+                reply.push(4);
+                reply.bulk(b"pmessage");
+                reply.bulk(pattern);
+                reply.bulk(channel);
+                payload.write(reply);
+            };
+            let message = Message::new(&write);
+            subscribers.values().for_each(|c| c.post(&message));
+            matched += subscribers.len();
+        });
+        sent + matched
+    }
+
+    /// Sends to all who listen to a shard channel; how many that are.
+    pub fn publish_in_shard(&self, channel: &[u8], payload: &Payload<'_>) -> usize {
+        self.send(&self.shard_channels, "smessage", channel, payload)
+    }
+
+    fn send(
+        &self,
+        channels: &Channels,
+        kind: &str,
+        channel: &[u8],
+        payload: &Payload<'_>,
+    ) -> usize {
+        if channels.is_empty() {
+            return 0;
+        }
+        let write = |reply: &mut Reply<'_>| {
+            reply.push(3);
+            reply.bulk(kind.as_bytes());
+            reply.bulk(channel);
+            payload.write(reply);
+        };
+        let message = Message::new(&write);
+        channels.with(channel, |subscribers| {
+            subscribers.values().for_each(|c| c.post(&message));
+            subscribers.len()
+        })
+    }
+
+    /// The channels, or shard channels, that somebody listens to, of those that
+    /// match a pattern.
+    pub fn active(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Arc<[u8]>> {
+        let mut names = self.of(kind).names();
+        names.retain(|name| pattern.is_none_or(|p| glob::matches(p, name, Case::Exact)));
+        names
+    }
+
+    /// How many listen to a channel, or to a shard channel.
+    pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> usize {
+        self.of(kind).with(channel, |subscribers| subscribers.len())
+    }
+
+    /// How many patterns there are.
+    pub fn patterns(&self) -> usize {
+        self.patterns.len()
+    }
+
+    fn of(&self, kind: Kind) -> &Channels {
+        match kind {
+            Kind::Shard => &self.shard_channels,
+            Kind::Channel | Kind::Pattern => &self.channels,
+        }
+    }
+}
