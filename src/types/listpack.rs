@@ -105,7 +105,7 @@ impl PartialEq<[u8]> for Item<'_> {
 /// See the head of this file.
 #[derive(Clone, Debug)]
 pub struct Listpack {
-    bytes: Thin,
+    pub(super) bytes: Thin,
 }
 
 const _: () = assert!(size_of::<Listpack>() == 8);

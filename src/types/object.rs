@@ -45,6 +45,26 @@ unsafe impl<T> Pointer for Box<T> {
     }
 }
 
+/// What is bytes behind a thin pointer, and nothing else.
+macro_rules! thin {
+    ($($type:ty),*) => {$(
+        // SAFETY: as of the bytes, which are all that there is to it.
+        unsafe impl Pointer for $type {
+            fn into_pointer(self) -> NonNull<u8> {
+                self.bytes.into_pointer()
+            }
+
+            unsafe fn from_pointer(pointer: NonNull<u8>) -> Self {
+                // SAFETY: by the caller's promise.
+                let bytes = unsafe { Pointer::from_pointer(pointer) };
+                Self { bytes }
+            }
+        }
+    )*};
+}
+
+thin!(super::listpack::Listpack);
+
 /// A family, seen from the object that holds it; `families!` writes these.
 pub trait Member: Into<Object> + Sized {
     /// Its name, as TYPE says it.

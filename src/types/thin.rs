@@ -21,10 +21,12 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::slice;
 
+use super::object::Pointer;
 use crate::base::heap::usable_bytes;
 
 /// Bytes that the length takes.
@@ -140,6 +142,17 @@ impl Deref for Thin {
     fn deref(&self) -> &[u8] {
         // SAFETY: `length` bytes are initialised and owned.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length()) }
+    }
+}
+
+// SAFETY: the pointer is all that there is to it.
+unsafe impl Pointer for Thin {
+    fn into_pointer(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).start
+    }
+
+    unsafe fn from_pointer(start: NonNull<u8>) -> Thin {
+        Thin { start }
     }
 }
 
