@@ -12,6 +12,7 @@ pub mod hash;
 pub mod heap;
 pub mod histogram;
 pub mod log;
+pub mod lzf;
 pub mod num;
 pub mod tags;
 pub mod units;
