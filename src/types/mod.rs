@@ -4,6 +4,7 @@
 
 pub mod dict;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
 pub mod object;
 pub mod rank_tree;
