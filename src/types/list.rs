@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::listpack::{At, Item, Listpack};
+use super::object::Family;
 use node::Node;
 
 pub use node::Body;
@@ -140,46 +141,6 @@ impl List {
             List::Quick(quick) => (None, Some(quick.nodes().map(Node::body))),
         };
         pack.into_iter().chain(quick.into_iter().flatten())
-    }
-
-    /// The number of elements.
-    pub fn len(&self) -> usize {
-        match self {
-            List::Packed(pack) => pack.len(),
-            List::Quick(quick) => quick.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        match self {
-            List::Packed(pack) => pack.is_empty(),
-            List::Quick(quick) => quick.len() == 0,
-        }
-    }
-
-    /// As OBJECT ENCODING says it.
-    pub fn encoding(&self) -> &'static str {
-        match self {
-            List::Packed(_) => "listpack",
-            List::Quick(_) => "quicklist",
-        }
-    }
-
-    /// What it holds on the heap, in bytes.
-    pub fn heap_bytes(&self) -> usize {
-        match self {
-            List::Packed(pack) => pack.heap_bytes(),
-            List::Quick(quick) => quick.heap_bytes(),
-        }
-    }
-
-    /// The number of allocations.
-    pub fn free_effort(&self) -> usize {
-        match self {
-            List::Packed(_) => 1,
-            List::Quick(quick) => 2 + quick.nodes().len(),
-        }
     }
 
     // ----- reading ----------------------------------------------------------
@@ -342,6 +303,36 @@ impl List {
             && limits.allows_listpack(pack.bytes(), quick.len(), true)
         {
             *self = quick.take_pack();
+        }
+    }
+}
+
+impl Family for List {
+    fn len(&self) -> usize {
+        match self {
+            List::Packed(pack) => pack.len(),
+            List::Quick(quick) => quick.len(),
+        }
+    }
+
+    fn encoding(&self) -> &'static str {
+        match self {
+            List::Packed(_) => "listpack",
+            List::Quick(_) => "quicklist",
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            List::Packed(pack) => pack.heap_bytes(),
+            List::Quick(quick) => quick.heap_bytes(),
+        }
+    }
+
+    fn free_effort(&self) -> usize {
+        match self {
+            List::Packed(_) => 1,
+            List::Quick(quick) => 2 + quick.nodes().len(),
         }
     }
 }

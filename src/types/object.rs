@@ -206,4 +206,6 @@ macro_rules! families {
     };
 }
 
-families! {}
+families! {
+    list::List "list" { Packed = 0, Quick = 1 },
+}

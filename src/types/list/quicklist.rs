@@ -22,6 +22,8 @@ pub struct Quicklist {
     nodes: VecDeque<Node>,
     /// Number of elements.
     count: usize,
+    /// What the nodes hold on the heap.
+    nodes_bytes: usize,
     /// What the configuration said when it was made.
     fill: i16,
     depth: u16,
@@ -47,6 +49,7 @@ impl Quicklist {
         Quicklist {
             nodes: VecDeque::with_capacity(1),
             count: 0,
+            nodes_bytes: 0,
             fill: limits.fill,
             depth: limits.depth,
         }
@@ -80,10 +83,14 @@ impl Quicklist {
         self.nodes.iter()
     }
 
+    #[cfg(test)]
+    pub(super) fn nodes_heap_bytes(&self) -> usize {
+        self.nodes_bytes
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
-        let nodes: usize = self.nodes.iter().map(Node::heap_bytes).sum();
         let ring = self.nodes.capacity() * size_of::<Node>();
-        usable_bytes(size_of::<Quicklist>()) + usable_bytes(ring) + nodes
+        usable_bytes(size_of::<Quicklist>()) + usable_bytes(ring) + self.nodes_bytes
     }
 
     /// What the node of this index holds.
@@ -159,11 +166,13 @@ impl Quicklist {
         let limits = self.own(limits);
         let end = self.end_node(side);
         self.count += 1;
-        match self.nodes.get_mut(end) {
-            Some(node) if node.has_room_for(text, limits) => node.edit(|pack| match side {
-                Side::Left => pack.push_front(text),
-                Side::Right => pack.push_back(text),
-            }),
+        match self.nodes.get(end) {
+            Some(node) if node.has_room_for(text, limits) => {
+                self.edit(end, |pack| match side {
+                    Side::Left => pack.push_front(text),
+                    Side::Right => pack.push_back(text),
+                });
+            }
             _ => {
                 let place = match side {
                     Side::Left => 0,
@@ -188,11 +197,12 @@ impl Quicklist {
                     left -= self.nodes[node].count();
                     node += 1;
                 }
-                self.nodes.drain(first..node);
+                let gone: usize = self.nodes.drain(first..node).map(|n| n.heap_bytes()).sum();
+                self.nodes_bytes -= gone;
                 node = first;
             } else {
                 let taken = left.min(self.nodes[node].count() - offset);
-                self.nodes[node].edit(|pack| pack.remove_range(offset, taken));
+                self.edit(node, |pack| pack.remove_range(offset, taken));
                 self.settle(node);
                 left -= taken;
                 node += 1;
@@ -213,7 +223,7 @@ impl Quicklist {
                 Side::Right => i,
                 Side::Left => self.nodes.len() - 1 - i,
             };
-            let node = &mut self.nodes[i];
+            let node = &self.nodes[i];
             let is_there = match node.body() {
                 Body::Plain(whole) => *whole == *text,
                 Body::Pack(pack) => pack.first().and_then(|at| pack.find(at, text, 0)).is_some(),
@@ -222,15 +232,17 @@ impl Quicklist {
                 continue;
             }
             if node.is_plain() {
-                *node = Node::from(Listpack::new());
+                self.replace_node(i, Node::from(Listpack::new()));
                 removed += 1;
             } else {
-                removed += node.edit(|pack| remove_equal(pack, text, n - removed, towards));
+                removed += self.edit(i, |pack| remove_equal(pack, text, n - removed, towards));
                 self.settle(i);
             }
         }
         self.count -= removed;
         if removed > 0 {
+            let gone = self.nodes.iter().filter(|node| node.count() == 0);
+            self.nodes_bytes -= gone.map(Node::heap_bytes).sum::<usize>();
             self.nodes.retain(|node| node.count() > 0);
             self.nodes_went();
         }
@@ -274,12 +286,12 @@ impl Quicklist {
         };
         let inner = at.filter(|&at| {
             let is_inner = |pack: &mut Listpack| beside(pack, at, side).is_some();
-            self.nodes[node].edit(is_inner)
+            self.edit(node, is_inner)
         });
         let fits = self.nodes[node].has_room_for(text, limits);
         match (at, inner, neighbour) {
             (Some(at), _, _) if fits => {
-                self.nodes[node].edit(|pack| match side {
+                self.edit(node, |pack| match side {
                     Side::Left => pack.insert_before(at, text),
                     Side::Right => pack.insert_after(at, text),
                 });
@@ -294,14 +306,14 @@ impl Quicklist {
                 } else {
                     // To the half that the pivot is not in.
                     match side {
-                        Side::Left => self.nodes[node].edit(|pack| pack.push_back(text)),
-                        Side::Right => self.nodes[node + 1].edit(|pack| pack.push_front(text)),
+                        Side::Left => self.edit(node, |pack| pack.push_back(text)),
+                        Side::Right => self.edit(node + 1, |pack| pack.push_front(text)),
                     }
                     self.merge_around(node + usize::from(side == Side::Left), limits);
                 }
             }
             (_, None, Some(other)) if self.nodes[other].has_room_for(text, limits) => {
-                self.nodes[other].edit(|pack| match side {
+                self.edit(other, |pack| match side {
                     Side::Left => pack.push_back(text),
                     Side::Right => pack.push_front(text),
                 });
@@ -317,14 +329,14 @@ impl Quicklist {
 
     /// Cuts a node in two beside an element that has another on that side.
     fn split(&mut self, node: usize, at: At, side: Side) {
-        let behind = self.nodes[node].edit(|pack| {
+        let behind = self.edit(node, |pack| {
             let first = match side {
                 Side::Left => Some(at),
                 Side::Right => pack.next(at),
             };
             pack.split_off(first.expect("it was looked at"))
         });
-        self.nodes.insert(node + 1, Node::from(behind));
+        self.add_node(node + 1, Node::from(behind));
     }
 
     /// Replaces an element, which must be there.
@@ -337,19 +349,19 @@ impl Quicklist {
         match (is_plain, is_large) {
             // Even where the node grows beyond its limit.
             (false, false) => {
-                self.nodes[node].edit(|pack| {
+                self.edit(node, |pack| {
                     let at = pack.seek(offset as isize);
                     pack.replace(at.expect("it was located"), text);
                 });
                 self.settle(node);
             }
             (true, true) => {
-                self.nodes[node] = Node::new(text, limits);
+                self.replace_node(node, Node::new(text, limits));
                 self.settle(node);
             }
             (true, false) => {
                 self.insert_beside(node, None, Side::Right, text, limits);
-                self.nodes.remove(node);
+                self.remove_node(node);
                 self.count -= 1;
                 self.nodes_went();
             }
@@ -359,30 +371,58 @@ impl Quicklist {
 
     /// Replaces an element of a listpack by one that has a node of its own.
     fn set_large(&mut self, node: usize, offset: usize, text: &[u8], limits: Limits) {
-        let behind = self.nodes[node].edit(|pack| {
+        let behind = self.edit(node, |pack| {
             let at = pack.seek(offset as isize).expect("it was located");
             let behind = pack.next(at).map(|next| pack.split_off(next));
             pack.remove(at);
             behind
         });
         if let Some(behind) = behind {
-            self.nodes.insert(node + 1, Node::from(behind));
+            self.add_node(node + 1, Node::from(behind));
         }
         if self.nodes[node].count() == 0 {
-            self.nodes[node] = Node::new(text, limits);
+            self.replace_node(node, Node::new(text, limits));
             self.settle(node);
             self.settle(node + 1);
             self.settle_ends();
         } else {
-            self.nodes.insert(node + 1, Node::new(text, limits));
+            self.add_node(node + 1, Node::new(text, limits));
             self.merge_around(node + 1, limits);
         }
     }
 
     // ----- nodes ------------------------------------------------------------
 
-    fn insert_node(&mut self, place: usize, node: Node) {
+    fn add_node(&mut self, place: usize, node: Node) {
+        self.nodes_bytes += node.heap_bytes();
         self.nodes.insert(place, node);
+    }
+
+    fn remove_node(&mut self, place: usize) -> Option<Node> {
+        let node = self.nodes.remove(place)?;
+        self.nodes_bytes -= node.heap_bytes();
+        Some(node)
+    }
+
+    fn replace_node(&mut self, place: usize, node: Node) {
+        self.change(place, |old| *old = node);
+    }
+
+    /// As [`Node::edit`].
+    fn edit<R>(&mut self, place: usize, f: impl FnOnce(&mut Listpack) -> R) -> R {
+        self.change(place, |node| node.edit(f))
+    }
+
+    fn change<R>(&mut self, place: usize, f: impl FnOnce(&mut Node) -> R) -> R {
+        let node = &mut self.nodes[place];
+        let before = node.heap_bytes();
+        let result = f(node);
+        self.nodes_bytes = self.nodes_bytes + node.heap_bytes() - before;
+        result
+    }
+
+    fn insert_node(&mut self, place: usize, node: Node) {
+        self.add_node(place, node);
         self.settle(place);
         self.settle_ends();
     }
@@ -410,11 +450,11 @@ impl Quicklist {
             (Some(a), Some(b)) => a.may_merge(b, limits),
             _ => false,
         };
-        if may && let Some(next) = self.nodes.remove(node + 1) {
+        if may && let Some(next) = self.remove_node(node + 1) {
             let Body::Pack(more) = next.body() else {
                 unreachable!("a plain node does not merge");
             };
-            self.nodes[node].edit(|pack| pack.append(&more));
+            self.edit(node, |pack| pack.append(&more));
         }
         may
     }
@@ -431,7 +471,7 @@ impl Quicklist {
     fn settle(&mut self, node: usize) {
         let depth = usize::from(self.depth);
         if depth > 0 && node >= depth && node + depth < self.nodes.len() {
-            self.nodes[node].squeeze();
+            self.change(node, Node::squeeze);
         }
     }
 
@@ -440,8 +480,8 @@ impl Quicklist {
     fn settle_ends(&mut self) {
         let (depth, len) = (usize::from(self.depth), self.nodes.len());
         for i in 0..depth.min(len) {
-            self.nodes[i].open();
-            self.nodes[len - 1 - i].open();
+            self.change(i, Node::open);
+            self.change(len - 1 - i, Node::open);
         }
         for i in depth..len.min(depth + 2) {
             self.settle(i);

@@ -26,6 +26,8 @@ fn check(list: &List, model: &[Vec<u8>]) {
     assert_eq!(end(Side::Left).as_ref(), model.first());
     assert_eq!(end(Side::Right).as_ref(), model.last());
     let List::Quick(quick) = list else { return };
+    let bytes: usize = quick.nodes().map(Node::heap_bytes).sum();
+    assert_eq!(quick.nodes_heap_bytes(), bytes);
     let depth = quick.figures().depth as usize;
     let nodes: Vec<_> = quick.nodes().collect();
     for (i, node) in nodes.iter().enumerate() {
