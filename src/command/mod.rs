@@ -2,6 +2,7 @@
 
 use crate::exec::spec::{CommandTable, Spec};
 
+mod bitmap;
 mod client;
 mod client_filter;
 #[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
@@ -30,6 +31,7 @@ mod transaction;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    bitmap::SPECS,
     keys::SPECS,
     expire::SPECS,
     scan::SPECS,

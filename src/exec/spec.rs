@@ -128,6 +128,10 @@ pub mod category {
     pub const WRITE: u32 = 1 << 2;
     /// About strings.
     pub const STRING: u32 = 1 << 7;
+    /// About bitmaps.
+    pub const BITMAP: u32 = 1 << 8;
+    /// About HyperLogLogs.
+    pub const HYPERLOGLOG: u32 = 1 << 9;
     /// About pub/sub.
     pub const PUBSUB: u32 = 1 << 12;
     /// For administrators.
@@ -437,6 +441,10 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Bitmaps.
+    Bitmap,
+    /// HyperLogLogs.
+    HyperLogLog,
     /// The connection.
     Connection,
     /// The server.
@@ -453,6 +461,8 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
+            Group::HyperLogLog => "hyperloglog",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::PubSub => "pubsub",

@@ -407,6 +407,25 @@ impl<'a> Txn<'a> {
         result
     }
 
+    /// Changes the bytes of a string in place, and says whether `edit` found
+    /// anything to change. `None`, and nothing changed, where the value is an
+    /// integer or a reply still refers to it.
+    pub fn edit_bytes(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        edit: impl FnOnce(&mut [u8]) -> bool,
+        event: Event,
+    ) -> Option<bool> {
+        let mut entry = self.table_mut(found).entry_mut(found.place);
+        let is_changed = edit(entry.bytes_mut()?);
+        self.note_access(key, found);
+        if is_changed {
+            self.changed(found.shard, found.db, key.bytes, event);
+        }
+        Some(is_changed)
+    }
+
     /// Gives a key another deadline, or none.
     pub fn set_deadline(
         &mut self,

@@ -39,6 +39,20 @@ errors! {
     TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// A negative offset.
     OFFSET = "ERR offset is out of range";
+    /// An offset of a bit that is none, or beyond the longest string.
+    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
+    /// SETBIT of something other than 0 and 1.
+    BIT_VALUE = "ERR bit is not an integer or out of range";
+    /// BITPOS of something other than 0 and 1.
+    BIT_WANTED = "ERR The bit argument must be 1 or 0.";
+    /// BITOP NOT of several.
+    BITOP_NOT = "ERR BITOP NOT must be called with a single source key.";
+    /// BITFIELD with a type that is none.
+    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+    /// BITFIELD with an OVERFLOW that is none.
+    BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified";
+    /// BITFIELD_RO that would write.
+    BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand";
     /// MSETEX with a number of keys that is none.
     NUMKEYS = "ERR invalid numkeys value or out of range";
     /// LCS with two ways to reply.

@@ -772,6 +772,23 @@ impl<'a> EntryMut<'a> {
         true
     }
 
+    /// The string's bytes, to be changed in place; `None` where the value is an
+    /// integer, or a reply still refers to it.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let parts = self.as_ref().parts();
+        match parts.kind {
+            Kind::Int | Kind::Object => None,
+            Kind::Blob => self.blob_mut().map(Vec::as_mut_slice),
+            // SAFETY: an embedded string's bytes are the entry's own, and the
+            // header says truly where they lie.
+            Kind::Embedded => Some(unsafe {
+                let p = self.at.as_ptr();
+                p.add(5).write(parts.flags | RAW);
+                std::slice::from_raw_parts_mut(p.add(parts.value_at()), parts.value_len)
+            }),
+        }
+    }
+
     /// The blob's bytes, to be changed in place; `None` where the value is no
     /// blob, or a reply still refers to it.
     pub fn blob_mut(&mut self) -> Option<&mut Vec<u8>> {

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** knows neither keys nor clients nor the protocol.
 
+pub mod bitmap;
 pub mod dict;
 pub mod lcs;
 pub mod list;

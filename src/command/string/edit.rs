@@ -74,41 +74,60 @@ fn write_at(
     event: Event,
 ) -> usize {
     let end = at + bytes.len();
-    let mut length = end;
-    let edit = |blob: &mut Vec<u8>| {
-        if blob.len() < at {
-            blob.resize(at, 0);
-        }
-        // What lies behind the old end is appended, so that the memory grows in
-        // steps that pay for themselves.
-        let within = bytes.len().min(blob.len() - at);
-        blob[at..at + within].copy_from_slice(&bytes[..within]);
-        blob.extend_from_slice(&bytes[within..]);
-        length = blob.len();
+    let write = |string: &mut [u8]| {
+        string[at..end].copy_from_slice(bytes);
+        true
     };
-    if let Some(found) = found
-        && txn.edit_blob(key, found, edit, event)
-    {
-        return length;
+    change(txn, key, found, end, write, event)
+}
+
+/// Shows the bytes of a string to `edit`, which changes them and says whether it
+/// did; a string shorter than `length_min` first grows to it with zeros, which is
+/// a change. Gives the string's length after that.
+pub(in crate::command) fn change(
+    txn: &mut Txn<'_>,
+    key: &Key<'_>,
+    found: Option<Found>,
+    length_min: usize,
+    mut edit: impl FnMut(&mut [u8]) -> bool,
+    event: Event,
+) -> usize {
+    let old_length = found.map_or(0, |found| txn.entry(found).value().len());
+    let length = old_length.max(length_min);
+    let grows = found.is_none() || old_length < length_min;
+    if let Some(found) = found {
+        // A blob's memory grows in steps that pay for themselves.
+        let grow = |blob: &mut Vec<u8>| {
+            blob.resize(length, 0);
+            edit(blob);
+        };
+        let is_done = match grows {
+            true => txn.edit_blob(key, found, grow, event),
+            false => txn.edit_bytes(key, found, &mut edit, event).is_some(),
+        };
+        if is_done {
+            return length;
+        }
     }
     let old = found.map(|found| txn.entry(found).value());
-    let length = end.max(old.map_or(0, |old| old.len()));
-    let fill = |new: &mut [u8]| {
+    let mut fill = |new: &mut [u8]| {
         if let Some(old) = old {
             old.with_bytes(|old| new[..old.len()].copy_from_slice(old));
         }
-        new[at..end].copy_from_slice(bytes);
+        edit(new) || grows
     };
     let mut short: SmallVec<[u8; 512]>;
-    let value = if length < BLOB_MIN {
+    let (value, is_changed) = if length < BLOB_MIN {
         short = SmallVec::from_elem(0, length);
-        fill(&mut short);
-        NewValue::Str(&short)
+        let is_changed = fill(&mut short);
+        (NewValue::Str(&short), is_changed)
     } else {
         let mut long = vec![0; length];
-        fill(&mut long);
-        NewValue::Blob(Arc::new(long))
+        let is_changed = fill(&mut long);
+        (NewValue::Blob(Arc::new(long)), is_changed)
     };
-    txn.put_in(txn.db, key, found, value, Deadline::Keep, true, event);
+    if is_changed {
+        txn.put_in(txn.db, key, found, value, Deadline::Keep, true, event);
+    }
     length
 }

@@ -14,7 +14,7 @@ use crate::protocol::reply::Reply;
 use crate::store::entry::{Entry, Value};
 
 mod count;
-mod edit;
+pub(super) mod edit;
 mod get;
 mod lcs;
 mod options;
@@ -26,7 +26,7 @@ const SET: Event = Event::string("set");
 
 /// The string that an entry holds; an error where it holds something else.
 #[inline]
-fn string(entry: Entry<'_>) -> Result<Value<'_>, Error> {
+pub(super) fn string(entry: Entry<'_>) -> Result<Value<'_>, Error> {
     match entry.value() {
         Value::Object(_) => Err(Error::WRONG_TYPE),
         value => Ok(value),
