@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::string::{edit::change, string};
+use super::string::{edit, string};
 use crate::base::num;
 use crate::config::param;
 use crate::exec::context::Ctx;
@@ -16,7 +15,7 @@ use crate::exec::spec::{
 };
 use crate::exec::txn::{Deadline, Found};
 use crate::protocol::error::Error;
-use crate::store::entry::{BLOB_MIN, NewValue, Value};
+use crate::store::entry::{Entry, Value};
 use crate::types::bitmap::{self, Field, Operation, Overflow};
 
 const SETBIT: Event = Event::string("setbit");
@@ -56,7 +55,7 @@ fn setbit(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     };
     if old != on || !is_within {
         let write = |bytes: &mut [u8]| bitmap::set(bytes, offset, on);
-        change(ctx.txn, &key, found, length_min, write, SETBIT);
+        edit::change(ctx.txn, &key, found, length_min, write, SETBIT);
     }
     ctx.reply.flag(old);
     Ok(())
@@ -190,7 +189,7 @@ fn bitop(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             "ERR BITOP {name} must be called with at least two source keys."
         )));
     }
-    let mut result = {
+    let result = {
         let sources = sources(ctx)?;
         let sources: SmallVec<[&[u8]; 8]> = sources.iter().map(|s| &s[..]).collect();
         bitmap::combine(operation, &sources)
@@ -198,13 +197,7 @@ fn bitop(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let length = result.len();
     let found = ctx.txn.find(&destination);
     if length > 0 {
-        let value = match length {
-            0..BLOB_MIN => NewValue::Str(&result),
-            _ => NewValue::Blob(Arc::new(std::mem::take(&mut result))),
-        };
-        let (db, never) = (ctx.txn.db, Deadline::Never);
-        ctx.txn
-            .put_in(db, &destination, found, value, never, true, SET);
+        edit::replace(ctx.txn, &destination, found, result, Deadline::Never, SET);
     } else if let Some(found) = found {
         ctx.txn.remove(&destination, found, Event::DEL);
     }
@@ -214,20 +207,7 @@ fn bitop(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// The strings of all keys that are left; empty where there is none.
 fn sources<'a>(ctx: &'a mut Ctx<'_, '_>) -> Result<SmallVec<[Cow<'a, [u8]>; 8]>, Error> {
-    let mut keys = ctx.args.clone();
-    // Looking for one key may remove it and move the others: first see that
-    // there are only those whose time is not over.
-    while !keys.is_empty() {
-        ctx.txn.find(&keys.key()?);
-    }
-    let mut found: SmallVec<[Option<Found>; 8]> = SmallVec::new();
-    while !ctx.args.is_empty() {
-        let place = ctx.txn.look_up(&ctx.args.key()?);
-        if let Some(place) = place {
-            string(ctx.txn.entry(place))?;
-        }
-        found.push(place);
-    }
+    let found = find_all(ctx, |entry| string(entry).map(|_| ()))?;
     let txn = &*ctx.txn;
     let bytes = |found: Option<Found>| match found.map(|found| txn.entry(found).value()) {
         Some(Value::Str(bytes)) => Cow::Borrowed(bytes),
@@ -236,6 +216,28 @@ fn sources<'a>(ctx: &'a mut Ctx<'_, '_>) -> Result<SmallVec<[Cow<'a, [u8]>; 8]>,
         None => Cow::Borrowed(&b""[..]),
     };
     Ok(found.into_iter().map(bytes).collect())
+}
+
+/// Looks up all keys that are left, and holds each to `check`.
+pub(super) fn find_all(
+    ctx: &mut Ctx<'_, '_>,
+    check: impl Fn(Entry<'_>) -> Result<(), Error>,
+) -> Result<SmallVec<[Option<Found>; 8]>, Error> {
+    let mut keys = ctx.args.clone();
+    // Looking for one key may remove it and move the others: first see that
+    // there are only those whose time is not over.
+    while !keys.is_empty() {
+        ctx.txn.find(&keys.key()?);
+    }
+    let mut all = SmallVec::new();
+    while !ctx.args.is_empty() {
+        let found = ctx.txn.look_up(&ctx.args.key()?);
+        if let Some(found) = found {
+            check(ctx.txn.entry(found))?;
+        }
+        all.push(found);
+    }
+    Ok(all)
 }
 
 /// One part of BITFIELD.
@@ -366,7 +368,7 @@ fn bitfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
         is_changed
     };
-    change(ctx.txn, &key, found, length_min as usize, run, SETBIT);
+    edit::change(ctx.txn, &key, found, length_min as usize, run, SETBIT);
     Ok(())
 }
 

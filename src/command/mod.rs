@@ -14,6 +14,7 @@ mod database;
 mod debug;
 mod expire;
 mod help;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
@@ -32,6 +33,7 @@ mod transaction;
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
     bitmap::SPECS,
+    hyperloglog::SPECS,
     keys::SPECS,
     expire::SPECS,
     scan::SPECS,

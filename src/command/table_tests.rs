@@ -77,7 +77,7 @@ fn keys_lie_within_the_arguments_that_a_command_must_have() {
             );
             let writes = key.flags & (key_flag::RW | key_flag::OW | key_flag::RM) != 0;
             assert!(
-                !(writes && spec.has(flag::READONLY)),
+                !writes || !spec.has(flag::READONLY) || spec.has(flag::MAY_REPLICATE),
                 "{name}: a reader writes"
             );
         }

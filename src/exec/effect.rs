@@ -79,6 +79,12 @@ impl Event {
         class: 'e',
         name: "evicted",
     };
+    /// The value changed in a way that has no name: whoever watches or follows
+    /// the key hears of it, but nobody is notified.
+    pub const UNNAMED: Event = Event {
+        class: ' ',
+        name: "",
+    };
     /// The key was not there before.
     pub const NEW: Event = Event {
         class: 'n',

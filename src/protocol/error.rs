@@ -53,6 +53,10 @@ errors! {
     BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified";
     /// BITFIELD_RO that would write.
     BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand";
+    /// A string that is no HyperLogLog.
+    HLL_TYPE = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    /// A HyperLogLog whose registers are not all there, or too many.
+    HLL_CORRUPT = "INVALIDOBJ Corrupted HLL object detected";
     /// MSETEX with a number of keys that is none.
     NUMKEYS = "ERR invalid numkeys value or out of range";
     /// LCS with two ways to reply.

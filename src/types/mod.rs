@@ -4,6 +4,7 @@
 
 pub mod bitmap;
 pub mod dict;
+pub mod hyperloglog;
 pub mod lcs;
 pub mod list;
 pub mod listpack;

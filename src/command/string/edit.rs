@@ -131,3 +131,20 @@ pub(in crate::command) fn change(
     }
     length
 }
+
+/// Puts a string in the place of whatever was there. It counts as one that was
+/// changed in place.
+pub(in crate::command) fn replace(
+    txn: &mut Txn<'_>,
+    key: &Key<'_>,
+    found: Option<Found>,
+    bytes: Vec<u8>,
+    deadline: Deadline,
+    event: Event,
+) {
+    let value = match bytes.len() {
+        0..BLOB_MIN => NewValue::Str(&bytes),
+        _ => NewValue::Blob(Arc::new(bytes)),
+    };
+    txn.put_in(txn.db, key, found, value, deadline, true, event);
+}
