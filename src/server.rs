@@ -96,6 +96,7 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     };
     let count = settings.int(param::IO_THREADS).max(1) as usize;
     let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
+    command::configure(&engine);
     // Refused, it is logged, and the server does without.
     let _ = engine.oom_score.configure(&settings);
     let mut threads = Vec::new();

@@ -187,7 +187,7 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
         })?;
     }
     // Cheap, and right whatever of it changed.
-    engine.configure();
+    super::configure(engine);
     if is_changed(param::LOGLEVEL.name()) {
         log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
     }

@@ -1,5 +1,6 @@
 //! The command families: each file is one, with its specs and its handlers.
 
+use crate::exec::engine::Engine;
 use crate::exec::spec::{CommandTable, Spec};
 
 mod bitmap;
@@ -52,6 +53,12 @@ const FAMILIES: &[&[Spec]] = &[
     pubsub::SPECS,
     server::SPECS,
 ];
+
+/// Makes the settings that are kept in another form take effect.
+pub fn configure(engine: &Engine) {
+    engine.configure();
+    crate::pubsub::configure(engine);
+}
 
 /// The table of all commands.
 pub fn table() -> CommandTable {

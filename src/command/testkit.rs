@@ -42,6 +42,7 @@ impl Kit {
         };
         let settings = Settings::load(sources).expect("valid settings");
         let engine = Engine::new(Arc::new(settings), super::table(), workers);
+        super::configure(&engine);
         Kit::client_of(Arc::new(engine), 0)
     }
 

@@ -36,4 +36,6 @@ pub use grammar::{Unbalanced, quote, split};
 pub use load::{Directive, LoadError, Place, Source, Sources};
 pub use rewrite::RewriteError;
 pub use settings::{Caller, Refusal, SetError, Settings};
-pub use structured::{ClientClass, OomScores, OutputLimit, OutputLimits, Primary, SavePoint};
+pub use structured::{
+    ClientClass, OomScores, OutputLimit, OutputLimits, Primary, SavePoint, event_bit,
+};

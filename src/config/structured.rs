@@ -304,6 +304,12 @@ const EVENTS: [(char, u32); 14] = [
 /// What `A` stands for: the first ten letters.
 const EVENTS_ALL: u32 = 0b10_0111_1111_1100;
 
+/// The bit of a letter of `notify-keyspace-events`; none where it is not one.
+pub fn event_bit(letter: char) -> u32 {
+    let known = EVENTS.iter().find(|(known, _)| *known == letter);
+    known.map_or(0, |(_, bit)| *bit)
+}
+
 /// Reads letters of [`EVENTS`], and `A` for the most usual ones.
 pub(super) fn read_events(text: &[u8]) -> Result<u32, Reason> {
     let mut bits = 0;

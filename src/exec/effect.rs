@@ -155,8 +155,16 @@ pub struct Effects {
 impl Effects {
     /// Adds a consumer.
     pub fn attach(&self, consumer: Arc<dyn Consumer>) {
-        self.consumers.write().push(consumer);
+        let mut consumers = self.consumers.write();
+        consumers.push(consumer);
         self.any.store(true, Ordering::Release);
+    }
+
+    /// Takes a consumer away.
+    pub fn detach(&self, consumer: &Arc<dyn Consumer>) {
+        let mut consumers = self.consumers.write();
+        consumers.retain(|one| !Arc::ptr_eq(one, consumer));
+        self.any.store(!consumers.is_empty(), Ordering::Release);
     }
 
     /// Makes the settings about removals take effect.

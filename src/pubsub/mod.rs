@@ -7,6 +7,7 @@
 //! **Knows no** keys but those that effects name, and no connection: what it
 //! sends goes through a client's mail.
 
+mod notifications;
 mod registry;
 mod subscriptions;
 
@@ -20,6 +21,8 @@ use crate::exec::services::Service;
 use crate::protocol::reply::Reply;
 use crate::store::entry::Blob;
 
+use notifications::Classes;
+pub use notifications::configure;
 use registry::{Channels, Patterns};
 pub use subscriptions::{Kind, Subscriptions};
 
@@ -32,6 +35,7 @@ pub struct PubSub {
     channels: Channels,
     shard_channels: Channels,
     patterns: Patterns,
+    classes: Classes,
 }
 
 /// What is published.
@@ -73,6 +77,7 @@ impl Service for PubSub {
             channels: Channels::new(engine.counters.channels.clone()),
             shard_channels: Channels::new(engine.counters.shard_channels.clone()),
             patterns: Patterns::new(engine.counters.patterns.clone()),
+            classes: Classes::default(),
         })
     }
 }
