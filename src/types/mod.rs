@@ -5,10 +5,13 @@
 pub mod bitmap;
 pub mod dict;
 pub mod hyperloglog;
+pub mod intset;
 pub mod lcs;
 pub mod list;
 pub mod listpack;
 pub mod object;
 pub mod rank_tree;
+pub mod sample;
+pub mod set;
 pub mod stream;
 pub mod thin;

@@ -63,7 +63,7 @@ macro_rules! thin {
     )*};
 }
 
-thin!(super::listpack::Listpack);
+thin!(super::intset::Intset, super::listpack::Listpack);
 
 /// A family, seen from the object that holds it; `families!` writes these.
 pub trait Member: Into<Object> + Sized {
@@ -208,4 +208,5 @@ macro_rules! families {
 
 families! {
     list::List "list" { Packed = 0, Quick = 1 },
+    set::Set "set" { Ints = 6, Packed = 7, Table = 8 },
 }
