@@ -499,7 +499,7 @@ mod tests {
         );
         assert!(other.run("info stats").contains("pubsubshard_channels:1"));
         assert!(other.run("info clients").contains("pubsub_clients:1"));
-        assert!(other.run("pubsub help").starts_with("*14\r\n+PUBSUB <"));
+        assert!(other.run("pubsub help").starts_with("*15\r\n+PUBSUB <"));
         assert!(
             other
                 .run("client list type pubsub")
