@@ -300,7 +300,7 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
 /// One slice of the look for keys whose time is over; true where there is more.
 fn sweep_slice(engine: &Engine, worker: usize, shard: usize) -> bool {
     let began_ns = clock::mono_ns();
-    let more = sweep::slice(engine, shard);
+    let more = sweep::slice(engine, worker, shard);
     let took_ns = clock::mono_ns() - began_ns;
     add(&engine.workers[worker].expiry_ns, took_ns);
     let event = latency::Event::ExpireCycle;
@@ -338,7 +338,7 @@ fn close_idle(engine: &Engine) {
     let now = clock::unix_ms();
     for client in engine.clients.all() {
         let active = client.active_ms.load(Ordering::Relaxed);
-        if now.saturating_sub(active) > seconds as u64 * 1000 {
+        if now.saturating_sub(active) > seconds as u64 * 1000 && !client.is_waiting() {
             crate::verbose!("Closing idle client id={}", client.id);
             client.kill();
         }

@@ -8,6 +8,7 @@ use super::help;
 use crate::exec::context::Ctx;
 use crate::exec::session::{Client, Closing, ReplyMode};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
+use crate::exec::waiting;
 use crate::observe::clients;
 use crate::protocol::error::Error;
 
@@ -482,6 +483,23 @@ const SUBCOMMANDS: &[Spec] = &[
             "enabled",
             &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
         )]),
+    Spec::new("unblock", -3, unblock)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "5.0.0",
+            "O(log N) where N is the number of client connections",
+            "Ends what a client waits for.",
+        )
+        .args(&[
+            Arg::new("client-id", ArgKind::Integer),
+            Arg::one_of(
+                "unblock-type",
+                &[Arg::word("timeout", "TIMEOUT"), Arg::word("error", "ERROR")],
+            )
+            .optional(),
+        ]),
     Spec::new("help", 2, help)
         .flags(LOADING | STALE)
         .category(category::CONNECTION)
@@ -543,6 +561,8 @@ const HELP: &[&str] = &[
     "    SKIPME NO by default.",
     "REPLY (ON|OFF|SKIP)",
     "    Say whether this connection's commands are answered, or only the next one is not.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    End what a client waits for, as if its time were over or with an error.",
     "SETNAME <name>",
     "    Give this connection a name.",
     "SETINFO <option> <value>",
@@ -598,6 +618,27 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
     }
     ctx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+fn unblock(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let id = ctx.args.int()?;
+    let with_error = match ctx.args.peek() {
+        None => false,
+        Some(_) if ctx.args.flag("error") => true,
+        Some(_) if ctx.args.flag("timeout") => false,
+        Some(_) => {
+            return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
+                .to_string()
+                .into());
+        }
+    };
+    ctx.args.end()?;
+    let client = u64::try_from(id)
+        .ok()
+        .and_then(|id| ctx.engine.clients.get(id));
+    let done = client.is_some_and(|c| waiting::unblock(ctx.engine, &c, with_error));
+    ctx.reply.int(done.into());
     Ok(())
 }
 

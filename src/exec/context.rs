@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::session::Session;
 use super::spec::Spec;
 use super::txn::Txn;
+use super::waiting::Wait;
 use crate::protocol::reply::Reply;
 
 /// One running command. `'t` is the life of the locks, `'c` that of the call.
@@ -21,4 +22,16 @@ pub struct Ctx<'c, 't> {
     pub reply: Reply<'c>,
     /// The command.
     pub spec: &'static Spec,
+}
+
+impl Ctx<'_, '_> {
+    /// Waits for a change of the keys that the command declares, which is then run
+    /// again; nothing may have been changed or written. Where nobody can wait, in
+    /// EXEC or a script, its time is over at once.
+    pub fn wait(&mut self, wait: Wait) {
+        match self.session.in_exec {
+            true => (wait.timed_out)(&mut self.reply),
+            false => self.session.wait = Some(wait),
+        }
+    }
 }

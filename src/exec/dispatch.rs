@@ -18,6 +18,7 @@ use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag, key_flag};
 use super::timing::{self, Stopwatch};
 use super::txn::Txn;
+use super::waiting::{self, Wait};
 use crate::base::{clock, hash};
 use crate::config::param;
 use crate::protocol::error::Error;
@@ -72,6 +73,15 @@ impl<'a> Batch<'a> {
         self.commands.is_empty()
     }
 
+    /// The words of the commands from the one with number `first` on.
+    pub fn words_from(&self, first: usize) -> impl Iterator<Item = Vec<Vec<u8>>> {
+        self.commands[first..].iter().map(|command| {
+            let (from, to) = command.argv;
+            let words = &self.argv[from as usize..to as usize];
+            words.iter().map(|w| w.to_vec()).collect()
+        })
+    }
+
     /// Forgets everything but the memory.
     #[inline]
     pub fn clear(&mut self) {
@@ -95,17 +105,18 @@ impl<'a> Batch<'a> {
 }
 
 /// Runs a batch, and appends the replies to `out`. `blobs` are large arguments
-/// in memory of their own: then the batch is one command.
+/// in memory of their own: then the batch is one command. Says how many commands
+/// ran: not all of them where the session is stopped by one.
 pub fn run_batch(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
     blobs: &[Option<Blob>],
     out: &mut Output,
-) {
+) -> usize {
     prepare(engine, session, batch);
     let _quiet = mail::quiet();
-    let worker = &engine.workers[session.client.worker];
+    let worker = &engine.workers[session.worker];
     let request_most = timing::request_bytes_most(&batch.argv);
     let stopwatch = &mut batch.stopwatch;
     stopwatch.begin(&engine.settings);
@@ -156,7 +167,7 @@ pub fn run_batch(
             session.client.collect(out);
         }
         run += 1;
-        if session.closing != Closing::No {
+        if session.closing != Closing::No || session.is_stopped() {
             break;
         }
     }
@@ -170,6 +181,7 @@ pub fn run_batch(
     add(&session.client.commands, run);
     // Before the replies go: who has one can see in CLIENT LIST what it says.
     session.publish();
+    run as usize
 }
 
 /// The first two passes.
@@ -322,15 +334,19 @@ fn run_one(
             txn.touch = !session.no_touch || spec.name == "touch";
             call_handler(engine, session, &mut txn, call, target, out);
             let why = txn.removal;
-            let garbage = txn.commit();
-            if !garbage.is_empty() {
-                engine.reclaimer.free(garbage, engine.effects.is_lazy(why));
+            let outcome = txn.commit();
+            if !outcome.garbage.is_empty() {
+                let later = engine.effects.is_lazy(why);
+                engine.reclaimer.free(outcome.garbage, later);
             }
-            Some(target)
+            if !outcome.changed.is_empty() {
+                waiting::serve(engine, session.worker, outcome.changed);
+            }
+            (!session.is_stopped()).then_some(target)
         }
         Ok(None) => None,
         Err(error) => {
-            let worker = session.client.worker;
+            let worker = session.worker;
             if let Some(target) = target {
                 add(&engine.workers[worker].calls[target.counter].rejected, 1);
             }
@@ -499,7 +515,7 @@ fn transaction<'t>(
     ))
 }
 
-/// Runs a handler within a transaction.
+/// Runs a handler within a transaction, and stops the client where it waits.
 #[inline]
 fn call_handler<'t>(
     engine: &'t Engine,
@@ -509,28 +525,61 @@ fn call_handler<'t>(
     target: Target,
     out: &mut Output,
 ) {
+    let args = Args::new(call.argv, call.blobs, call.keys, target.skip);
+    if let Some(wait) = handle(engine, session, txn, args, target, out) {
+        let Target {
+            spec,
+            skip,
+            counter,
+        } = target;
+        let call = waiting::Call {
+            spec,
+            counter,
+            skip,
+            argv: call.argv,
+            keys: call.keys,
+        };
+        waiting::begin(engine, session, txn, wait, &call);
+    }
+}
+
+/// Runs a handler, and returns what it waits for.
+#[inline]
+fn handle<'t>(
+    engine: &'t Engine,
+    session: &mut Session,
+    txn: &mut Txn<'t>,
+    args: Args<'_>,
+    target: Target,
+    out: &mut Output,
+) -> Option<Wait> {
     let spec = target.spec;
-    let worker = session.client.worker;
+    let worker = session.worker;
     let calls = &engine.workers[worker].calls[target.counter];
     let mark = out.mark();
     let resp3 = session.resp3;
+    let argv = args.all();
     let mut ctx = Ctx {
         engine,
         session,
         txn,
-        args: Args::new(call.argv, call.blobs, call.keys, target.skip),
+        args,
         reply: Reply::new(out, resp3),
         spec,
     };
     let result = (spec.handler)(&mut ctx);
+    if session.wait.is_some() {
+        return session.wait.take();
+    }
     add(&calls.calls, 1);
-    txn.end_command(call.argv);
+    txn.end_command(argv);
     if let Err(error) = result {
         add(&calls.failed, 1);
         engine.count_error(worker, error.code());
         out.rewind(mark);
         Reply::new(out, resp3).error(&error);
     }
+    None
 }
 
 /// Runs a command that waited for EXEC, within EXEC's transaction.
@@ -573,6 +622,31 @@ pub(super) fn run_queued<'t>(
     let reply = out.len().saturating_sub(mark);
     let request_most = timing::request_bytes_most(&argv);
     timing::report_sizes(engine, client, spec, &argv, request_most, reply);
+}
+
+/// Runs a command that waited, on the thread of the session's worker; false where
+/// it has to wait further.
+pub(super) fn run_again<'t>(
+    engine: &'t Engine,
+    session: &mut Session,
+    txn: &mut Txn<'t>,
+    call: &waiting::Call<'_>,
+    out: &mut Output,
+) -> bool {
+    let began_ns = clock::work_ns();
+    let target = Target {
+        spec: call.spec,
+        skip: call.skip,
+        counter: call.counter,
+    };
+    let args = Args::new(call.argv, &[], call.keys, call.skip);
+    if handle(engine, session, txn, args, target, out).is_some() {
+        return false;
+    }
+    let worker = &engine.workers[session.worker];
+    let took_ns = clock::work_ns() - began_ns;
+    timing::count(engine, worker, call.counter, took_ns, 1);
+    true
 }
 
 /// The keys of a queued command.

@@ -19,6 +19,7 @@ use super::services::Services;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
+use super::waiting::Waiters;
 use crate::base::clock;
 use crate::base::histogram::{Counts, Histogram};
 use crate::config::Settings;
@@ -47,6 +48,8 @@ pub struct Engine {
     pub baseline: Mutex<Totals>,
     /// Frees what takes long.
     pub reclaimer: Reclaimer,
+    /// The commands that wait for a key.
+    pub waiters: Waiters,
     /// What their latency histograms held then, by command.
     pub latency_baseline: Mutex<Vec<Counts>>,
     /// Commands that took long, asked much or answered much.
@@ -254,6 +257,7 @@ impl Engine {
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,
             reclaimer: Reclaimer::default(),
+            waiters: Waiters::default(),
             baseline: Mutex::default(),
             latency_baseline: Mutex::default(),
             command_log: CommandLog::default(),

@@ -27,3 +27,4 @@ pub mod sweep;
 pub mod timing;
 pub mod totals;
 pub mod txn;
+pub mod waiting;

@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 use super::effect::Removal;
 use super::engine::{Engine, Worker};
 use super::latency::Event;
-use super::txn::Txn;
+use super::txn::{Outcome, Txn};
 use crate::base::{clock, hash};
 use crate::config::{Settings, param};
 use crate::store::eviction::{Candidate, Evictor, learned, records::LfuConfig};
-use crate::store::garbage::Garbage;
 use crate::store::keyspace::Locked;
 use crate::store::memory;
 use crate::store::shard::Shard;
@@ -155,10 +154,10 @@ fn evict_one(engine: &Engine, now_ms: u64) -> bool {
     true
 }
 
-fn free(engine: &Engine, garbage: Garbage) {
-    engine
-        .reclaimer
-        .free(garbage, engine.effects.is_lazy(Removal::Eviction));
+/// What is evicted is no change that anybody waits for.
+fn free(engine: &Engine, outcome: Outcome) {
+    let later = engine.effects.is_lazy(Removal::Eviction);
+    engine.reclaimer.free(outcome.garbage, later);
 }
 
 fn wanted_samples(engine: &Engine) -> usize {

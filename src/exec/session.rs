@@ -11,6 +11,7 @@ use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
 use super::services::Extensions;
 use super::spec::Spec;
+use super::waiting::{Wait, Waiter};
 use crate::base::clock;
 use crate::config::ClientClass;
 use crate::protocol::output::Output;
@@ -95,8 +96,14 @@ pub struct Session {
     pub closing: Closing,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
-    /// EXEC runs: what is replied is within its reply.
+    /// EXEC runs: what is replied is within its reply, and no command can wait.
     pub in_exec: bool,
+    /// The worker whose thread runs its commands.
+    pub worker: usize,
+    /// What the running command waits for, as it has just said.
+    pub wait: Option<Wait>,
+    /// The command that waits; nothing else of the client's is run until then.
+    pub waiting_for: Option<Arc<Waiter>>,
     /// Subscribes to something: in RESP2, little else may be done then.
     pub subscriber: bool,
     /// What services keep of it.
@@ -107,6 +114,9 @@ impl Session {
     /// The session of a client that has just come.
     pub fn new(client: Arc<Client>, authenticated: bool) -> Session {
         Session {
+            worker: client.worker,
+            wait: None,
+            waiting_for: None,
             client,
             db: 0,
             resp3: false,
@@ -122,6 +132,21 @@ impl Session {
             subscriber: false,
             extensions: Extensions::default(),
         }
+    }
+
+    /// A session in which another worker runs what the client waits for.
+    pub fn in_place_of(client: &Arc<Client>, worker: usize, db: u32) -> Session {
+        let mut session = Session::new(client.clone(), true);
+        session.worker = worker;
+        session.db = db;
+        session.resp3 = client.speaks_resp3();
+        session
+    }
+
+    /// Whether the client's next command must wait.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.waiting_for.is_some()
     }
 
     /// Writes the figures that others may read.
@@ -203,6 +228,8 @@ pub struct Client {
     pub last_command: AtomicU32,
     /// What is set when a key that it watches changes.
     pub watch_flag: Mutex<Option<WatchFlag>>,
+    /// What it waits for.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -278,6 +305,7 @@ impl Client {
             protocol: AtomicU8::new(2),
             last_command: AtomicU32::new(0),
             watch_flag: Mutex::new(None),
+            waiter: Mutex::new(None),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             redirectable: AtomicBool::new(false),
@@ -322,7 +350,7 @@ impl Client {
     /// Sends a message, from any thread. Messages of one sender arrive in order.
     /// A client that owes too much is dropped instead.
     pub fn post(&self, message: &Message<'_>) {
-        let form = message.form(self.protocol.load(Ordering::Relaxed) == 3);
+        let form = message.form(self.speaks_resp3());
         let mut letters = self.inbox.open();
         if self.is_killed() {
             return;
@@ -345,6 +373,32 @@ impl Client {
                 mail::ring(waker);
             }
         }
+    }
+
+    /// Sends the reply of the command that it waits for, and lets its connection go
+    /// on; the reply itself only where it is `answered`.
+    pub fn post_reply(&self, reply: Output, answered: bool) {
+        let mut letters = self.inbox.open();
+        if answered && !self.is_killed() {
+            letters.append_shared(&reply);
+            self.inbox.publish(&letters);
+        }
+        self.wishes.fetch_or(MAIL, Ordering::Release);
+        drop(letters);
+        if let Some(waker) = self.waker.lock().take() {
+            mail::ring(waker);
+        }
+    }
+
+    /// Whether it speaks RESP3.
+    #[inline]
+    pub fn speaks_resp3(&self) -> bool {
+        self.protocol.load(Ordering::Relaxed) == 3
+    }
+
+    /// Whether it waits for a key.
+    pub fn is_waiting(&self) -> bool {
+        self.waiter.lock().is_some()
     }
 
     /// Whether there is mail.
@@ -493,6 +547,11 @@ impl Clients {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The one with this id.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.all.lock().get(&id).cloned()
     }
 
     /// All of them, by rising id.

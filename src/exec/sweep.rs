@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::effect::{Change, Effect, Event, Removal};
 use super::engine::Engine;
+use super::waiting;
 use crate::base::clock;
 use crate::store::garbage::Garbage;
 
@@ -13,8 +14,9 @@ const SEGMENTS: usize = 4;
 /// 8 s long.
 const JUMP_MS: u64 = 5_000;
 
-/// Removes what is over in one shard, in one slice; true where there is more.
-pub fn slice(engine: &Engine, shard: usize) -> bool {
+/// Removes what is over in one shard, in one slice, on the thread of a worker;
+/// true where there is more.
+pub fn slice(engine: &Engine, worker: usize, shard: usize) -> bool {
     if !engine.active_expiry.load(Ordering::Relaxed) {
         return false;
     }
@@ -25,7 +27,8 @@ pub fn slice(engine: &Engine, shard: usize) -> bool {
     let mut shard = engine.keyspace.lock(shard);
     let last = std::mem::replace(&mut shard.swept_ms, now_ms);
     let all = last != 0 && last.abs_diff(now_ms) > JUMP_MS;
-    let named = wanted || shard.watched() > 0;
+    let mut awaited = Vec::new();
+    let named = wanted || shard.watched() > 0 || shard.all_awaited().next().is_some();
     let mut gone: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut garbage = Garbage::default();
     let mut count = 0;
@@ -45,6 +48,9 @@ pub fn slice(engine: &Engine, shard: usize) -> bool {
     shard.stats.expired += count;
     for (db, key) in gone {
         shard.touch(db, &key);
+        if shard.is_awaited(db, &key) {
+            awaited.push((db, key.clone()));
+        }
         if wanted {
             effect.changes.push(Change {
                 db,
@@ -59,6 +65,9 @@ pub fn slice(engine: &Engine, shard: usize) -> bool {
         engine.effects.deliver(&effect);
     }
     drop(shard);
+    if !awaited.is_empty() {
+        waiting::serve(engine, worker, awaited);
+    }
     engine
         .reclaimer
         .free(garbage, engine.effects.is_lazy(Removal::Expiry));

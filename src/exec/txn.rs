@@ -16,6 +16,7 @@ use crate::store::table::{Place, Table};
 
 use super::args::Key;
 use super::effect::{Change, Effect, Effects, Event, Events, Removal};
+use super::waiting::Changed;
 
 /// Where an entry was found; good until the transaction next changes any key,
 /// which finding another one may do: its time may be over.
@@ -35,6 +36,15 @@ pub enum Deadline {
     Never,
     /// Unix milliseconds.
     At(u64),
+}
+
+/// What is left to do when a transaction's locks are let go.
+#[must_use = "somebody may wait for it"]
+pub struct Outcome {
+    /// What is to be freed.
+    pub garbage: Garbage,
+    /// What somebody waits for: [`super::waiting::serve`].
+    pub changed: Vec<Changed>,
 }
 
 /// See the head of this file.
@@ -58,6 +68,8 @@ pub struct Txn<'a> {
     rewritten: bool,
     /// Large values that are gone.
     garbage: Garbage,
+    /// Keys whose change somebody waits for.
+    awaited: Vec<Changed>,
     /// Why they are.
     pub removal: Removal,
 }
@@ -84,6 +96,7 @@ impl<'a> Txn<'a> {
             changes: 0,
             rewritten: false,
             garbage: Garbage::default(),
+            awaited: Vec::new(),
             removal: Removal::Replacement,
         }
     }
@@ -482,7 +495,7 @@ impl<'a> Txn<'a> {
         }
         table.publish_bytes();
         let shard = self.settle(db, to, carried);
-        self.locked.shard(found.shard).touch(found.db, from.bytes);
+        self.touched(found.shard, found.db, from.bytes);
         self.record(found.db, from.bytes, left);
         self.changed(shard, db, to.bytes, came);
     }
@@ -529,9 +542,8 @@ impl<'a> Txn<'a> {
         let object = table.remove(found.place);
         table.publish_bytes();
         self.garbage.add(object);
-        let shard = self.locked.shard_mut(found.shard);
-        shard.stats.expired += 1;
-        shard.touch(found.db, &key);
+        self.locked.shard_mut(found.shard).stats.expired += 1;
+        self.touched(found.shard, found.db, &key);
         self.record(found.db, &key, Event::EXPIRED);
         if let Some(effect) = &mut self.effect {
             let word = self.effects.removal_word(Removal::Expiry);
@@ -554,7 +566,7 @@ impl<'a> Txn<'a> {
         if let Some(ghost) = ghost {
             owner.remember(db, hash::digest(&key), ghost);
         }
-        owner.touch(db, &key);
+        self.touched(shard, db, &key);
         self.garbage.add(object);
         self.record(db, &key, Event::EVICTED);
         if let Some(effect) = &mut self.effect {
@@ -576,6 +588,7 @@ impl<'a> Txn<'a> {
                 self.changes += table.len() as u64;
                 tables.push(table);
             }
+            self.note_awaited(i, |awaited| awaited == db);
         }
         tables
     }
@@ -603,7 +616,15 @@ impl<'a> Txn<'a> {
                 }
             }
             self.shard(i).swap_tables(a, b);
+            self.note_awaited(i, |awaited| awaited == a || awaited == b);
         }
+    }
+
+    /// Notes all keys of a shard that somebody waits for, of some databases.
+    fn note_awaited(&mut self, shard: usize, which: impl Fn(u32) -> bool) {
+        let shard = self.locked.shard(shard);
+        let all = shard.all_awaited().filter(|(db, _)| which(*db));
+        self.awaited.extend(all.map(|(db, key)| (db, key.to_vec())));
     }
 
     // ----- watching -------------------------------------------------------
@@ -619,10 +640,19 @@ impl<'a> Txn<'a> {
     #[inline]
     fn changed(&mut self, shard: usize, db: u32, key: &[u8], event: Event) {
         self.changes += 1;
-        let shard = self.locked.shard_mut(shard);
-        shard.stats.changes += 1;
-        shard.touch(db, key);
+        self.locked.shard_mut(shard).stats.changes += 1;
+        self.touched(shard, db, key);
         self.record(db, key, event);
+    }
+
+    /// Tells who watches the key, and notes it for who waits for it.
+    #[inline]
+    fn touched(&mut self, shard: usize, db: u32, key: &[u8]) {
+        let shard = self.locked.shard_mut(shard);
+        shard.touch(db, key);
+        if shard.is_awaited(db, key) {
+            self.awaited.push((db, key.to_vec()));
+        }
     }
 
     #[inline]
@@ -673,16 +703,17 @@ impl<'a> Txn<'a> {
     }
 
     /// Ends the transaction: its effect is delivered, then the shards are let go.
-    /// What is returned is to be freed.
     #[inline]
-    #[must_use = "dropping it frees large values, which takes its time"]
-    pub fn commit(self) -> Garbage {
+    pub fn commit(self) -> Outcome {
         if let Some(effect) = &self.effect
             && !(effect.changes.is_empty() && effect.commands.is_empty())
         {
             self.effects.deliver(effect);
         }
-        self.garbage
+        Outcome {
+            garbage: self.garbage,
+            changed: self.awaited,
+        }
     }
 
     /// A random key of the current database, each with the same probability;

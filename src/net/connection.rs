@@ -14,12 +14,16 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Sleep;
 
 use super::stream::Stream;
 use crate::base::clock;
@@ -101,6 +105,10 @@ pub struct Connection {
     waiting: Output,
     /// It owes more than it may.
     owes_too_much: bool,
+    /// Commands that were cut out of the input, and wait behind one that waits.
+    backlog: VecDeque<Vec<Vec<u8>>>,
+    /// Wakes the task when the time of the one that waits is over.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a connection ends.
@@ -141,6 +149,11 @@ impl<'a> Sink<'a> for Runner<'a, '_> {
     }
 
     #[inline]
+    fn is_stopped(&self) -> bool {
+        self.connection.session.is_stopped()
+    }
+
+    #[inline]
     fn argv(&mut self) -> &mut Vec<&'a [u8]> {
         &mut self.batch.argv
     }
@@ -162,13 +175,16 @@ impl<'a> Sink<'a> for Runner<'a, '_> {
     #[inline]
     fn run_batch(&mut self) {
         let connection = &mut *self.connection;
-        run_batch(
+        let run = run_batch(
             &connection.engine,
             &mut connection.session,
             self.batch,
             &[],
             self.out,
         );
+        if run < self.batch.len() && connection.session.is_stopped() {
+            connection.backlog.extend(self.batch.words_from(run));
+        }
         self.batch.clear();
         connection.hold_to_limits(self.out);
     }
@@ -184,13 +200,16 @@ impl<'a> Sink<'a> for Runner<'a, '_> {
         batch.argv.extend(words.iter().map(|w| w.as_slice()));
         batch.end_command(0);
         let connection = &mut *self.connection;
-        run_batch(
+        let run = run_batch(
             &connection.engine,
             &mut connection.session,
             &mut batch,
             &blobs,
             self.out,
         );
+        if run == 0 && connection.session.is_stopped() {
+            connection.backlog.extend(batch.words_from(0));
+        }
         connection.hold_to_limits(self.out);
         // Who sent a large argument is likely to send another.
         if (OWN_MODEST..OWN_MAX).contains(&last) {
@@ -214,6 +233,8 @@ impl Connection {
             pending: Output::default(),
             waiting: Output::default(),
             owes_too_much: false,
+            backlog: VecDeque::new(),
+            alarm: None,
         }
     }
 
@@ -231,6 +252,13 @@ impl Connection {
         if self.session.closing == Closing::AfterReply {
             return Poll::Pending;
         }
+        if self.session.is_stopped() {
+            if !self.may_go_on(cx) {
+                return self.read_ahead(cx, scratch);
+            }
+            self.resume(scratch);
+            return self.end_turn(cx, scratch);
+        }
         let filled = match self.read(cx, scratch) {
             Poll::Ready(Ok(filled)) => filled,
             Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {
@@ -243,10 +271,89 @@ impl Connection {
             Poll::Pending => return Poll::Pending,
         };
         self.run(scratch, filled);
+        self.end_turn(cx, scratch)
+    }
+
+    /// Writes what the commands of this turn answered.
+    fn end_turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
         let result = self.finish(cx, scratch);
         scratch.out.clear();
         scratch.out.shrink(OUTPUT_KEPT);
         Poll::Ready(result)
+    }
+
+    /// Whether what the client waited for is over; looks at the clock, too.
+    #[cold]
+    fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(waiter) = &self.session.waiting_for else {
+            return true;
+        };
+        if !waiter.is_over() {
+            let Some(until_ms) = waiter.until_ms() else {
+                return false;
+            };
+            let left_ms = until_ms.saturating_sub(clock::unix_ms());
+            if left_ms > 0 {
+                let alarm = self.alarm.get_or_insert_with(|| {
+                    Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)))
+                });
+                if alarm.as_mut().poll(cx).is_pending() {
+                    return false;
+                }
+                // The two clocks need not agree to the millisecond.
+            }
+            waiter.time_out(&self.engine);
+        }
+        waiter.forget(&self.engine);
+        self.session.waiting_for = None;
+        self.alarm = None;
+        true
+    }
+
+    /// While the client waits: takes in what comes, up to a bound, and so notices
+    /// when it goes.
+    #[cold]
+    fn read_ahead(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
+        if self.partial.is_some() || self.rest.len() >= INPUT_BYTES {
+            return Poll::Pending;
+        }
+        match self.read(cx, scratch) {
+            Poll::Ready(Ok(filled)) => {
+                self.rest.clear();
+                self.keep(&scratch.input[..filled]);
+                self.publish();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(End::Gone)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Goes on behind a command that waited: its reply, what was cut out behind it,
+    /// and what came in the meantime.
+    #[cold]
+    fn resume(&mut self, scratch: &mut Scratch) {
+        self.session.client.collect(&mut scratch.out);
+        while !self.session.is_stopped()
+            && self.session.closing == Closing::No
+            && let Some(words) = self.backlog.pop_front()
+        {
+            let mut runner = Runner {
+                connection: self,
+                batch: &mut Batch::default(),
+                out: &mut scratch.out,
+            };
+            runner.run_owned(words);
+        }
+        if !self.session.is_stopped() && self.session.closing == Closing::No {
+            let kept = self.rest.len();
+            if scratch.input.len() < kept {
+                scratch.input.resize(kept, 0);
+            }
+            scratch.input[..kept].copy_from_slice(&self.rest);
+            self.run(scratch, kept);
+        }
     }
 
     /// Reads behind what is left from before, and says how much of the input is
@@ -587,6 +694,9 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // No more mail.
         self.session.client.kill();
+        if let Some(waiter) = self.session.waiting_for.take() {
+            waiter.forget(&self.engine);
+        }
         multi::discard(&self.engine, &mut self.session);
         if self.holds_buffer {
             self.count_buffer(false);

@@ -10,6 +10,7 @@ pub fn flags(client: &Client) -> String {
     let is_on = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
     let all = [
         ('P', client.is_subscriber()),
+        ('b', client.is_waiting()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
         ('d', client.is_watch_broken()),
         ('A', client.is_killed()),

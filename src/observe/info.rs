@@ -198,13 +198,15 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     lines.put("maxclients", source.engine.settings.int(param::MAXCLIENTS));
     lines.put("client_recent_max_input_buffer", input);
     lines.put("client_recent_max_output_buffer", output);
-    lines.zeros(&["blocked_clients", "tracking_clients"]);
+    lines.put("blocked_clients", source.engine.waiters.len());
+    lines.zeros(&["tracking_clients"]);
     let subscribers = all.iter().filter(|c| c.is_subscriber()).count();
     lines.put("pubsub_clients", subscribers);
     lines.put("watching_clients", all.iter().filter(watching).count());
     lines.put("clients_in_timeout_table", 0);
     lines.put("total_watched_keys", source.data.watched);
-    lines.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    lines.put("total_blocking_keys", source.data.awaited);
+    lines.zeros(&["total_blocking_keys_on_nokey"]);
     lines.put("paused_reason", "none");
     lines.put("paused_actions", "none");
     lines.put("paused_timeout_milliseconds", 0);

@@ -32,6 +32,8 @@ pub struct Data {
     pub stats: Stats,
     /// Keys that clients watch.
     pub watched: usize,
+    /// Keys whose change clients wait for.
+    pub awaited: usize,
 }
 
 /// Deadlines that are looked at for an average, in each shard.
@@ -46,6 +48,7 @@ impl Data {
         for index in 0..txn.shards() {
             let shard = txn.shard(index);
             data.watched += shard.watched();
+            data.awaited += shard.all_awaited().count();
             let (sum, stats) = (&mut data.stats, shard.stats);
             sum.hits += stats.hits;
             sum.misses += stats.misses;

@@ -15,6 +15,8 @@ macro_rules! errors {
 errors! {
     /// Options that do not go together, or are unknown.
     SYNTAX = "ERR syntax error";
+    /// CLIENT UNBLOCK ended what the client waited for.
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
     /// The key holds a value of another type.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
     /// No such key, for commands that need one.

@@ -21,6 +21,9 @@ pub trait Sink<'a> {
     /// Whether the client is still listened to.
     fn is_open(&self) -> bool;
 
+    /// Whether what comes next has to wait: it is left where it is.
+    fn is_stopped(&self) -> bool;
+
     /// The words of the batch that is being gathered.
     fn argv(&mut self) -> &mut Vec<&'a [u8]>;
 
@@ -57,7 +60,7 @@ pub fn run<'a>(
         }
         sink.run_owned(partial.into_args());
     }
-    while sink.is_open() && at < input.len() {
+    while sink.is_open() && !sink.is_stopped() && at < input.len() {
         let limits = sink.limits();
         // What a stranger may send depends on what it has sent before.
         let most = if limits.authenticated { BATCH } else { 1 };
@@ -97,7 +100,7 @@ pub fn run<'a>(
             }
         }
         cut?;
-        if !more {
+        if !more || sink.is_stopped() {
             return Ok(at);
         }
         if at < input.len() && input[at] != b'*' {

@@ -36,6 +36,8 @@ pub struct Shard {
     tables: Vec<Option<Box<Table>>>,
     bits: u8,
     watched: HashMap<WatchedKey, SmallVec<[WatchFlag; 1]>>,
+    /// Tickets of those who wait for a change of a key, by arrival.
+    awaited: HashMap<WatchedKey, Vec<u64>>,
     /// What it remembers of entries that were evicted.
     ghosts: Ghosts,
     /// What happened here.
@@ -53,6 +55,7 @@ impl Shard {
             tables: vec![Some(Box::new(Table::new(bits)))],
             bits,
             watched: HashMap::new(),
+            awaited: HashMap::new(),
             ghosts: Ghosts::default(),
             stats: Stats::default(),
             swept_ms: 0,
@@ -198,6 +201,42 @@ impl Shard {
     /// Number of keys that clients watch.
     pub fn watched(&self) -> usize {
         self.watched.len()
+    }
+
+    /// Puts a ticket behind those that wait for a change of the key.
+    pub fn wait(&mut self, db: u32, key: &[u8], ticket: u64) {
+        let tickets = self.awaited.entry((db, key.into())).or_default();
+        if !tickets.contains(&ticket) {
+            tickets.push(ticket);
+        }
+    }
+
+    /// Takes a ticket back.
+    pub fn stop_waiting(&mut self, db: u32, key: &[u8], ticket: u64) {
+        let key = (db, key.into());
+        if let Some(tickets) = self.awaited.get_mut(&key) {
+            tickets.retain(|&t| t != ticket);
+            if tickets.is_empty() {
+                self.awaited.remove(&key);
+            }
+        }
+    }
+
+    /// The tickets that wait for a change of the key, by arrival.
+    pub fn awaited(&self, db: u32, key: &[u8]) -> Vec<u64> {
+        let tickets = self.awaited.get(&(db, key.into()));
+        tickets.cloned().unwrap_or_default()
+    }
+
+    /// Whether anybody waits for a change of the key.
+    #[inline]
+    pub fn is_awaited(&self, db: u32, key: &[u8]) -> bool {
+        !self.awaited.is_empty() && self.awaited.contains_key(&(db, key.into()))
+    }
+
+    /// The keys whose change somebody waits for.
+    pub fn all_awaited(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.awaited.keys().map(|(db, key)| (*db, &**key))
     }
 
     /// Tells whoever watches the key that it changed.

@@ -34,6 +34,10 @@ impl<'a> Sink<'a> for Gathering<'a, '_> {
         true
     }
 
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     fn argv(&mut self) -> &mut Vec<&'a [u8]> {
         &mut self.argv
     }

@@ -1,0 +1,272 @@
+//! Commands that wait for a key: BLPOP and its like.
+//!
+//! A handler that finds nothing says so ([`Ctx::wait`]), and its connection stops.
+//! The command is kept as a [`Waiter`] under a ticket that stands in the shards of
+//! all its keys, put there under the locks under which it found nothing, so that
+//! no change is missed. Whoever changes such a key runs, as soon as the locks are
+//! let go, what waits for it, in the order of arrival, and mails the replies.
+//!
+//! ```text
+//!            ┌─ served by who changed a key: its reply ─┐
+//!  waiting ──┼─ its time is over: the reply to that ────┼──► over: the connection goes on
+//!            ├─ CLIENT UNBLOCK: either, or an error ────┤
+//!            └─ the connection ends ────────────────────┘
+//! ```
+//!
+//! **Lock order.** A waiter's state is locked with or without shards held; nobody
+//! locks a shard while holding it.
+//!
+//! [`Ctx::wait`]: super::context::Ctx::wait
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::args::{Key, KeyAt};
+use super::dispatch;
+use super::engine::Engine;
+use super::session::{Client, ReplyMode, Session};
+use super::spec::Spec;
+use super::txn::Txn;
+use crate::base::clock;
+use crate::protocol::error::Error;
+use crate::protocol::output::Output;
+use crate::protocol::reply::Reply;
+use crate::store::entry::{Family, Value, View};
+
+/// What a handler waits for: a change of the keys that its command declares.
+pub struct Wait {
+    /// When it gives up, in Unix milliseconds; `None`: never.
+    pub until_ms: Option<u64>,
+    /// Whether a key's value, `None` where there is no key, is worth running the
+    /// command again.
+    pub is_ready: fn(Option<Value<'_>>) -> bool,
+    /// The reply when the time is over.
+    pub timed_out: fn(&mut Reply<'_>),
+    /// The command to run instead of what the client said, with its keys in the
+    /// same places: what was relative to now made absolute.
+    pub words: Option<Vec<Vec<u8>>>,
+}
+
+/// A value of this family is there.
+pub fn holds<T: Family>(value: Option<Value<'_>>) -> bool {
+    value.is_some_and(|value| View::<T>::of(value).is_some())
+}
+
+/// A database and a key of it, that changed.
+pub type Changed = (u32, Vec<u8>);
+
+/// A command that waits.
+pub struct Waiter {
+    ticket: u64,
+    client: Arc<Client>,
+    wait: Wait,
+    spec: &'static Spec,
+    counter: usize,
+    /// How many words name the command.
+    skip: usize,
+    words: Vec<Vec<u8>>,
+    keys: Vec<KeyAt>,
+    db: u32,
+    no_touch: bool,
+    answered: bool,
+    /// Whether it is over. Held while somebody runs or ends it.
+    over: Mutex<bool>,
+}
+
+impl Waiter {
+    /// When it gives up, in Unix milliseconds.
+    pub fn until_ms(&self) -> Option<u64> {
+        self.wait.until_ms
+    }
+
+    /// Whether the connection may go on; the reply is in the mail then.
+    pub fn is_over(&self) -> bool {
+        *self.over.lock()
+    }
+
+    /// Ends it, unless it is over, with a reply to be mailed.
+    fn end(&self, engine: &Engine, reply: impl FnOnce(&mut Reply<'_>)) -> bool {
+        let mut over = self.over.lock();
+        if *over {
+            return false;
+        }
+        *over = true;
+        let mut out = Output::default();
+        reply(&mut Reply::new(&mut out, self.client.speaks_resp3()));
+        self.send(engine, out);
+        true
+    }
+
+    /// Ends it because its time is over.
+    pub fn time_out(&self, engine: &Engine) -> bool {
+        self.end(engine, self.wait.timed_out)
+    }
+
+    fn send(&self, engine: &Engine, out: Output) {
+        engine.waiters.all.lock().remove(&self.ticket);
+        *self.client.waiter.lock() = None;
+        self.client.post_reply(out, self.answered);
+    }
+
+    /// Takes its tickets back, which nobody looks at any more, and ends it where it
+    /// is not over. For its connection, when it goes on or ends; takes the shards'
+    /// locks, so none may be held.
+    pub fn forget(&self, engine: &Engine) {
+        self.end(engine, |_| ());
+        for at in &self.keys {
+            let shard = engine.keyspace.shard_of(at.digest);
+            let key = &self.words[at.arg as usize];
+            engine
+                .keyspace
+                .lock(shard)
+                .stop_waiting(self.db, key, self.ticket);
+        }
+    }
+}
+
+/// Everything that waits, by ticket.
+#[derive(Default)]
+pub struct Waiters {
+    next: AtomicU64,
+    all: Mutex<HashMap<u64, Arc<Waiter>>>,
+}
+
+impl Waiters {
+    /// How many commands wait.
+    pub fn len(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A command that has said that it waits.
+pub(super) struct Call<'a> {
+    pub spec: &'static Spec,
+    pub counter: usize,
+    pub skip: usize,
+    pub argv: &'a [&'a [u8]],
+    pub keys: &'a [KeyAt],
+}
+
+/// Makes a command wait that is still in its transaction, and stops its client.
+#[cold]
+pub(super) fn begin(
+    engine: &Engine,
+    session: &mut Session,
+    txn: &mut Txn<'_>,
+    mut wait: Wait,
+    call: &Call<'_>,
+) {
+    let said = || call.argv.iter().map(|a| a.to_vec()).collect();
+    let words: Vec<Vec<u8>> = wait.words.take().unwrap_or_else(said);
+    let waiter = Arc::new(Waiter {
+        ticket: engine.waiters.next.fetch_add(1, Ordering::Relaxed),
+        client: session.client.clone(),
+        wait,
+        spec: call.spec,
+        counter: call.counter,
+        skip: call.skip,
+        words,
+        keys: call.keys.to_vec(),
+        db: session.db,
+        no_touch: session.no_touch,
+        answered: session.reply_mode == ReplyMode::On,
+        over: Mutex::new(false),
+    });
+    for at in &waiter.keys {
+        let bytes = &waiter.words[at.arg as usize];
+        let digest = at.digest;
+        let shard = txn.shard_for(&Key { bytes, digest });
+        shard.wait(session.db, bytes, waiter.ticket);
+    }
+    let all = &engine.waiters.all;
+    all.lock().insert(waiter.ticket, waiter.clone());
+    *session.client.waiter.lock() = Some(waiter.clone());
+    session.waiting_for = Some(waiter);
+}
+
+/// CLIENT UNBLOCK: ends what a client waits for, as if its time were over or with
+/// an error; false where it waits for nothing.
+pub fn unblock(engine: &Engine, client: &Client, with_error: bool) -> bool {
+    let waiter = client.waiter.lock().clone();
+    let Some(waiter) = waiter else {
+        return false;
+    };
+    match with_error {
+        true => waiter.end(engine, |reply| reply.error(&Error::UNBLOCKED)),
+        false => waiter.time_out(engine),
+    }
+}
+
+/// Runs what waits for keys that changed, and what waits for what that changes.
+/// Called without any lock held, by the worker `worker`.
+#[cold]
+pub fn serve(engine: &Engine, worker: usize, changed: Vec<Changed>) {
+    let mut changed = VecDeque::from(changed);
+    while let Some((db, bytes)) = changed.pop_front() {
+        let digest = crate::base::hash::digest(&bytes);
+        let key = Key {
+            bytes: &bytes,
+            digest,
+        };
+        let shard = engine.keyspace.shard_of(digest);
+        let tickets = engine.keyspace.lock(shard).awaited(db, &bytes);
+        for ticket in tickets {
+            let waiter = engine.waiters.all.lock().get(&ticket).cloned();
+            if let Some(waiter) = waiter {
+                changed.extend(try_run(engine, worker, &waiter, &key));
+            }
+        }
+    }
+}
+
+/// Runs a command again, if the changed key is worth it; returns what it changed
+/// in turn.
+fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Vec<Changed> {
+    let mut shards: SmallVec<[usize; 16]> = waiter
+        .keys
+        .iter()
+        .map(|k| engine.keyspace.shard_of(k.digest))
+        .collect();
+    let locked = engine.keyspace.lock_some(&mut shards);
+    let mut over = waiter.over.lock();
+    if *over {
+        return Vec::new();
+    }
+    let now_ms = clock::unix_ms();
+    let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, waiter.db, now_ms);
+    let found = txn.find(key);
+    let value = found.map(|found| txn.entry(found).value());
+    let mut out = Output::default();
+    if (waiter.wait.is_ready)(value) {
+        let mut session = Session::in_place_of(&waiter.client, worker, waiter.db);
+        session.no_touch = waiter.no_touch;
+        txn.touch = !waiter.no_touch;
+        let argv: Vec<&[u8]> = waiter.words.iter().map(Vec::as_slice).collect();
+        let call = Call {
+            spec: waiter.spec,
+            counter: waiter.counter,
+            skip: waiter.skip,
+            argv: &argv,
+            keys: &waiter.keys,
+        };
+        *over = !dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
+    }
+    let why = txn.removal;
+    let outcome = txn.commit();
+    engine
+        .reclaimer
+        .free(outcome.garbage, engine.effects.is_lazy(why));
+    if *over {
+        waiter.send(engine, out);
+    }
+    outcome.changed
+}
