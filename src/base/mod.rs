@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cursor;
 pub mod float80;
 pub mod glob;
+mod grisu;
 pub mod hash;
 pub mod heap;
 pub mod histogram;

@@ -1,6 +1,6 @@
 //! Numbers and their strict text forms, as Redis reads and writes them.
 
-use std::io::Write;
+use super::grisu;
 
 /// An integer's text, at most 20 bytes, made without allocating.
 #[derive(Clone, Copy)]
@@ -98,8 +98,8 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
 }
 
 /// A double's text, made without allocating: an integer where it is one of up to
-/// 62 bits, else the shortest digits that mean the same number, with an exponent
-/// where there would be many zeros.
+/// 62 bits, else few digits that mean the same number, with an exponent where
+/// there would be many zeros.
 #[derive(Clone, Copy)]
 pub struct FloatText {
     text: [u8; Self::BYTES_MAX],
@@ -148,25 +148,11 @@ impl FloatText {
     }
 
     fn push_finite(&mut self, n: f64) {
-        // `d.ddddde-xx`, whose digits are the shortest ones.
-        let mut shortest = [0; Self::BYTES_MAX];
-        let mut rest = &mut shortest[..];
-        write!(rest, "{n:e}").expect("17 digits and an exponent fit");
-        let left = rest.len();
-        let written = &shortest[..Self::BYTES_MAX - left];
-        let mut parts = written.split(|&b| b == b'e');
-        let mut digits = [0; 17];
-        let mut count = 0;
-        for &digit in parts.next().unwrap_or_default() {
-            if digit != b'.' {
-                digits[count] = digit;
-                count += 1;
-            }
-        }
-        let digits = &digits[..count];
-        let exponent = parts.next().and_then(parse_i64).unwrap_or(0);
-        // The power of ten that the last digit counts.
-        let power = exponent - count as i64 + 1;
+        let found = grisu::digits(n);
+        let digits = found.as_bytes();
+        let (count, power) = (digits.len(), found.power);
+        // Of the first digit.
+        let exponent = power + count as i32 - 1;
         let magnitude = exponent.unsigned_abs() as usize;
         if power >= 0 && magnitude < count + 7 {
             self.push(digits);
