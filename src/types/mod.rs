@@ -15,3 +15,4 @@ pub mod sample;
 pub mod set;
 pub mod stream;
 pub mod thin;
+pub mod zset;

@@ -209,4 +209,5 @@ macro_rules! families {
 families! {
     list::List "list" { Packed = 0, Quick = 1 },
     set::Set "set" { Ints = 6, Packed = 7, Table = 8 },
+    zset::ZSet "zset" { Packed = 10, Tree = 11 },
 }

@@ -20,6 +20,8 @@
 use std::mem::size_of;
 use std::ops::Range;
 
+use crate::base::heap::usable_bytes;
+
 /// Most elements of a leaf, and most children of an inner node.
 const NODE_MAX: usize = if cfg!(test) { 8 } else { 64 };
 /// A node with fewer looks for a neighbour to join.
@@ -27,21 +29,31 @@ const NODE_MIN: usize = NODE_MAX / 4;
 /// By how many slots a node grows.
 const GROWTH: usize = NODE_MAX / 8;
 
-/// See the head of this file. Elements are small handles whose order does not
-/// change while they are in the tree; no two are equal.
-pub struct RankTree<T> {
+/// An element of a tree: a small handle, with a key that it is ordered by. No two
+/// in a tree have the same, and it does not change while they are there.
+pub trait Ranked: Copy {
+    /// Inner nodes keep copies of keys, leaves only elements: so to have in a key
+    /// what else must be fetched saves time, and costs little memory.
+    type Key: Copy + Ord;
+
+    /// Its key.
+    fn key(&self) -> Self::Key;
+}
+
+/// See the head of this file.
+pub struct RankTree<T: Ranked> {
     root: Node<T>,
     len: usize,
 }
 
-enum Node<T> {
+enum Node<T: Ranked> {
     Leaf(Vec<T>),
     Inner(Box<Inner<T>>),
 }
 
 /// Three columns of one length.
-struct Inner<T> {
-    mins: Vec<T>,
+struct Inner<T: Ranked> {
+    mins: Vec<T::Key>,
     counts: Vec<usize>,
     nodes: Vec<Node<T>>,
 }
@@ -53,13 +65,13 @@ struct Edges {
     last: bool,
 }
 
-impl<T: Copy + Ord> Default for RankTree<T> {
+impl<T: Ranked> Default for RankTree<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Copy + Ord> RankTree<T> {
+impl<T: Ranked> RankTree<T> {
     /// An empty one.
     pub fn new() -> Self {
         RankTree {
@@ -84,7 +96,7 @@ impl<T: Copy + Ord> RankTree<T> {
             first: true,
             last: true,
         };
-        if let Some(right) = self.root.insert(item, edges) {
+        if let Some(right) = self.root.insert(item, item.key(), edges) {
             let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
             let mut inner = Inner::default();
             inner.insert_child(0, left);
@@ -94,9 +106,9 @@ impl<T: Copy + Ord> RankTree<T> {
         self.len += 1;
     }
 
-    /// Takes an element out; false where it is not there.
-    pub fn remove(&mut self, item: &T) -> bool {
-        let removed = self.root.remove(item);
+    /// Takes the element of a key out; false where there is none.
+    pub fn remove(&mut self, key: T::Key) -> bool {
+        let removed = self.root.remove(key);
         if removed {
             self.len -= 1;
             self.lower();
@@ -114,16 +126,22 @@ impl<T: Copy + Ord> RankTree<T> {
         }
     }
 
-    /// The rank of the first element for which `before` is false. It must hold
+    /// The rank of the first element for whose key `before` is false. It must hold
     /// for a beginning of the sequence and for nothing behind it.
-    pub fn partition_point(&self, mut before: impl FnMut(&T) -> bool) -> usize {
+    pub fn partition_point(&self, mut before: impl FnMut(T::Key) -> bool) -> usize {
         let mut node = &self.root;
         let mut rank = 0;
         loop {
             match node {
-                Node::Leaf(items) => return rank + items.partition_point(before),
+                Node::Leaf(items) => {
+                    return rank + items.partition_point(|item| before(item.key()));
+                }
                 Node::Inner(inner) => {
-                    let Some(i) = inner.mins.partition_point(&mut before).checked_sub(1) else {
+                    let Some(i) = inner
+                        .mins
+                        .partition_point(|&min| before(min))
+                        .checked_sub(1)
+                    else {
                         return rank;
                     };
                     rank += inner.counts[..i].iter().sum::<usize>();
@@ -134,10 +152,10 @@ impl<T: Copy + Ord> RankTree<T> {
     }
 
     /// The element at a rank.
-    pub fn get(&self, rank: usize) -> Option<&T> {
+    pub fn get(&self, rank: usize) -> Option<T> {
         (rank < self.len).then(|| {
             let (items, at) = self.leaf(rank);
-            &items[at]
+            items[at]
         })
     }
 
@@ -226,7 +244,7 @@ impl<T: Copy + Ord> RankTree<T> {
     }
 }
 
-impl<T: Copy + Ord> Node<T> {
+impl<T: Ranked> Node<T> {
     /// Elements of a leaf, or children.
     fn width(&self) -> usize {
         match self {
@@ -243,19 +261,19 @@ impl<T: Copy + Ord> Node<T> {
         }
     }
 
-    /// The least element of a node that has any.
-    fn min(&self) -> T {
+    /// The least key of a node that has any.
+    fn min(&self) -> T::Key {
         match self {
-            Node::Leaf(items) => items[0],
+            Node::Leaf(items) => items[0].key(),
             Node::Inner(inner) => inner.mins[0],
         }
     }
 
     /// The node to its right that this made necessary.
-    fn insert(&mut self, item: T, edges: Edges) -> Option<Node<T>> {
+    fn insert(&mut self, item: T, key: T::Key, edges: Edges) -> Option<Node<T>> {
         match self {
             Node::Leaf(items) => {
-                let at = items.partition_point(|x| *x < item);
+                let at = items.partition_point(|other| other.key() < key);
                 if items.len() < NODE_MAX {
                     insert_lean(items, at, item);
                     return None;
@@ -269,12 +287,12 @@ impl<T: Copy + Ord> Node<T> {
                 Some(Node::Leaf(right))
             }
             Node::Inner(inner) => {
-                let i = inner.child_of(&item).unwrap_or(0);
+                let i = inner.child_of(key).unwrap_or(0);
                 let beneath = Edges {
                     first: edges.first && i == 0,
                     last: edges.last && i + 1 == inner.nodes.len(),
                 };
-                let new = inner.nodes[i].insert(item, beneath);
+                let new = inner.nodes[i].insert(item, key, beneath);
                 inner.refresh(i);
                 let new = new?;
                 let at = i + 1;
@@ -293,10 +311,10 @@ impl<T: Copy + Ord> Node<T> {
         }
     }
 
-    fn remove(&mut self, item: &T) -> bool {
+    fn remove(&mut self, key: T::Key) -> bool {
         match self {
             Node::Leaf(items) => {
-                let Ok(at) = items.binary_search(item) else {
+                let Ok(at) = items.binary_search_by_key(&key, T::key) else {
                     return false;
                 };
                 items.remove(at);
@@ -304,10 +322,10 @@ impl<T: Copy + Ord> Node<T> {
                 true
             }
             Node::Inner(inner) => {
-                let Some(i) = inner.child_of(item) else {
+                let Some(i) = inner.child_of(key) else {
                     return false;
                 };
-                let removed = inner.nodes[i].remove(item);
+                let removed = inner.nodes[i].remove(key);
                 if removed {
                     inner.settle(i);
                 }
@@ -344,18 +362,18 @@ impl<T: Copy + Ord> Node<T> {
     /// Bytes of its own, without those of its children.
     fn heap_bytes(&self) -> usize {
         match self {
-            Node::Leaf(items) => items.capacity() * size_of::<T>(),
+            Node::Leaf(items) => slots_bytes(items),
             Node::Inner(inner) => {
-                size_of::<Inner<T>>()
-                    + inner.mins.capacity() * size_of::<T>()
-                    + inner.counts.capacity() * size_of::<usize>()
-                    + inner.nodes.capacity() * size_of::<Node<T>>()
+                usable_bytes(size_of::<Inner<T>>())
+                    + slots_bytes(&inner.mins)
+                    + slots_bytes(&inner.counts)
+                    + slots_bytes(&inner.nodes)
             }
         }
     }
 }
 
-impl<T> Default for Inner<T> {
+impl<T: Ranked> Default for Inner<T> {
     fn default() -> Self {
         Inner {
             mins: Vec::new(),
@@ -365,10 +383,10 @@ impl<T> Default for Inner<T> {
     }
 }
 
-impl<T: Copy + Ord> Inner<T> {
-    /// The child in whose span an element lies; none for one below all.
-    fn child_of(&self, item: &T) -> Option<usize> {
-        self.mins.partition_point(|min| min <= item).checked_sub(1)
+impl<T: Ranked> Inner<T> {
+    /// The child in whose span a key lies; none for one below all.
+    fn child_of(&self, key: T::Key) -> Option<usize> {
+        self.mins.partition_point(|min| *min <= key).checked_sub(1)
     }
 
     fn insert_child(&mut self, at: usize, node: Node<T>) {
@@ -466,6 +484,13 @@ fn split_off<T>(items: &mut Vec<T>, cut: usize) -> Vec<T> {
     right
 }
 
+fn slots_bytes<T>(items: &Vec<T>) -> usize {
+    match items.capacity() * size_of::<T>() {
+        0 => 0,
+        bytes => usable_bytes(bytes),
+    }
+}
+
 /// Gives slots back where several steps of growth are empty.
 fn tighten<T>(items: &mut Vec<T>) {
     if items.capacity() - items.len() >= 3 * GROWTH {
@@ -474,7 +499,7 @@ fn tighten<T>(items: &mut Vec<T>) {
 }
 
 /// Elements of a range of ranks, from either end.
-pub struct Iter<'a, T> {
+pub struct Iter<'a, T: Ranked> {
     tree: &'a RankTree<T>,
     ranks: Range<usize>,
     /// The rest of the leaf that each end stands in; the two may overlap.
@@ -482,10 +507,10 @@ pub struct Iter<'a, T> {
     back: &'a [T],
 }
 
-impl<'a, T: Copy + Ord> Iterator for Iter<'a, T> {
-    type Item = &'a T;
+impl<T: Ranked> Iterator for Iter<'_, T> {
+    type Item = T;
 
-    fn next(&mut self) -> Option<&'a T> {
+    fn next(&mut self) -> Option<T> {
         if self.ranks.is_empty() {
             return None;
         }
@@ -496,7 +521,7 @@ impl<'a, T: Copy + Ord> Iterator for Iter<'a, T> {
         let (first, rest) = self.front.split_first()?;
         self.front = rest;
         self.ranks.start += 1;
-        Some(first)
+        Some(*first)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -504,7 +529,7 @@ impl<'a, T: Copy + Ord> Iterator for Iter<'a, T> {
     }
 }
 
-impl<T: Copy + Ord> DoubleEndedIterator for Iter<'_, T> {
+impl<T: Ranked> DoubleEndedIterator for Iter<'_, T> {
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.ranks.is_empty() {
             return None;
@@ -516,11 +541,11 @@ impl<T: Copy + Ord> DoubleEndedIterator for Iter<'_, T> {
         let (last, rest) = self.back.split_last()?;
         self.back = rest;
         self.ranks.end -= 1;
-        Some(last)
+        Some(*last)
     }
 }
 
-impl<T: Copy + Ord> ExactSizeIterator for Iter<'_, T> {}
+impl<T: Ranked> ExactSizeIterator for Iter<'_, T> {}
 
 #[cfg(test)]
 mod tests {
@@ -529,6 +554,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl Ranked for u32 {
+        type Key = u32;
+
+        fn key(&self) -> u32 {
+            *self
+        }
+    }
 
     /// Depth, after checking the columns, widths and order of everything beneath.
     fn check_node(node: &Node<u32>, is_root: bool) -> usize {
@@ -558,8 +591,8 @@ mod tests {
         check_node(&tree.root, true);
         assert_eq!(tree.len(), model.len());
         assert_eq!(tree.root.count(), model.len());
-        assert!(tree.iter().eq(model));
-        assert!(tree.iter().rev().eq(model.iter().rev()));
+        assert!(tree.iter().eq(model.iter().copied()));
+        assert!(tree.iter().rev().eq(model.iter().rev().copied()));
     }
 
     #[derive(Clone, Debug)]
@@ -591,7 +624,7 @@ mod tests {
                             tree.insert(n);
                         }
                     }
-                    Step::Remove(n) => prop_assert_eq!(tree.remove(&n), model.remove(&n)),
+                    Step::Remove(n) => prop_assert_eq!(tree.remove(n), model.remove(&n)),
                     Step::RemoveRange(from, len) => {
                         let gone: Vec<u32> = model.iter().copied().skip(from).take(len).collect();
                         let mut seen = Vec::new();
@@ -609,9 +642,9 @@ mod tests {
                 check(&tree, &model);
             }
             for (rank, n) in model.iter().enumerate() {
-                prop_assert_eq!(tree.get(rank), Some(n));
-                prop_assert_eq!(tree.partition_point(|x| x < n), rank);
-                prop_assert_eq!(tree.partition_point(|x| x <= n), rank + 1);
+                prop_assert_eq!(tree.get(rank), Some(*n));
+                prop_assert_eq!(tree.partition_point(|x| x < *n), rank);
+                prop_assert_eq!(tree.partition_point(|x| x <= *n), rank + 1);
             }
             prop_assert_eq!(tree.get(model.len()), None);
         }
@@ -630,8 +663,8 @@ mod tests {
             for forward in turns {
                 prop_assert_eq!(walk.len(), model.len());
                 match forward {
-                    true => prop_assert_eq!(walk.next().copied(), model.pop_front()),
-                    false => prop_assert_eq!(walk.next_back().copied(), model.pop_back()),
+                    true => prop_assert_eq!(walk.next(), model.pop_front()),
+                    false => prop_assert_eq!(walk.next_back(), model.pop_back()),
                 }
             }
         }
@@ -678,8 +711,8 @@ mod tests {
         tree.remove_range(0..usize::MAX, |_| gone += 1);
         assert_eq!((gone, tree.len(), tree.get(0)), (5000, 0, None));
         assert!(tree.is_empty() && tree.heap_bytes() < 100);
-        assert!(!tree.remove(&3));
+        assert!(!tree.remove(3));
         tree.insert(3);
-        assert_eq!(tree.iter().collect::<Vec<_>>(), [&3]);
+        assert_eq!(tree.iter().collect::<Vec<_>>(), [3]);
     }
 }
