@@ -30,11 +30,13 @@ mod table_tests;
 #[cfg(test)]
 pub(crate) mod testkit;
 mod transaction;
+mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
     bitmap::SPECS,
     hyperloglog::SPECS,
+    zset::SPECS,
     keys::SPECS,
     expire::SPECS,
     scan::SPECS,

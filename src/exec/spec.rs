@@ -126,12 +126,16 @@ pub mod category {
     pub const READ: u32 = 1 << 1;
     /// Writes keys.
     pub const WRITE: u32 = 1 << 2;
+    /// About sorted sets.
+    pub const SORTEDSET: u32 = 1 << 4;
     /// About strings.
     pub const STRING: u32 = 1 << 7;
     /// About bitmaps.
     pub const BITMAP: u32 = 1 << 8;
     /// About HyperLogLogs.
     pub const HYPERLOGLOG: u32 = 1 << 9;
+    /// About places.
+    pub const GEO: u32 = 1 << 10;
     /// About pub/sub.
     pub const PUBSUB: u32 = 1 << 12;
     /// For administrators.
@@ -445,6 +449,10 @@ pub enum Group {
     Bitmap,
     /// HyperLogLogs.
     HyperLogLog,
+    /// Sorted sets.
+    SortedSet,
+    /// Places.
+    Geo,
     /// The connection.
     Connection,
     /// The server.
@@ -463,6 +471,8 @@ impl Group {
             Group::String => "string",
             Group::Bitmap => "bitmap",
             Group::HyperLogLog => "hyperloglog",
+            Group::SortedSet => "sorted-set",
+            Group::Geo => "geo",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::PubSub => "pubsub",

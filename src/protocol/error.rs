@@ -37,6 +37,8 @@ errors! {
     DECREMENT_OVERFLOW = "ERR decrement would overflow";
     /// INCRBYFLOAT's result.
     NAN_OR_INF = "ERR increment would produce NaN or Infinity";
+    /// ZADD INCR's and ZINCRBY's result: opposite infinities.
+    NAN_SCORE = "ERR resulting score is not a number (NaN)";
     /// A string that would exceed `proto-max-bulk-len`.
     TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// A negative offset.
