@@ -5,9 +5,9 @@ use crate::base::num;
 use crate::config::param;
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
-use crate::exec::multi;
 use crate::exec::session::{Closing, ReplyMode, Session};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, secrets_behind};
+use crate::exec::{monitor, multi};
 use crate::protocol::error::Error;
 use crate::pubsub::Subscriptions;
 use std::sync::atomic::Ordering;
@@ -287,6 +287,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     session.authenticated = ctx.engine.settings.text(param::REQUIREPASS).is_empty();
     session.no_touch = false;
     session.subscriber = false;
+    monitor::end(session);
     session.extensions.remove::<Subscriptions>();
     if session.reply_mode != ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;

@@ -11,6 +11,14 @@ pub const SPECS: &[Spec] = &[
         .flags(LOADING | STALE | FAST)
         .tips(&["nondeterministic_output"])
         .doc(Group::Server, "2.6.0", "O(1)", "Returns the server's time."),
+    Spec::new("monitor", 1, monitor)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .doc(
+            Group::Server,
+            "1.0.0",
+            "",
+            "Has the client sent every command that the server runs.",
+        ),
     Spec::new("shutdown", -1, shutdown)
         .flags(ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY)
         .doc(
@@ -57,6 +65,15 @@ pub const SPECS: &[Spec] = &[
             .token("VERSION")
             .optional()]),
 ];
+
+fn monitor(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    // As in Valkey, whoever does already is not answered.
+    if !ctx.session.monitor {
+        ctx.engine.monitors.add(ctx.session);
+        ctx.reply.ok();
+    }
+    Ok(())
+}
 
 fn time(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let us = clock::unix_us();

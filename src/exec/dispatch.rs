@@ -354,6 +354,10 @@ fn run_one(
             let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
             let error = match session.multi.as_mut() {
                 _ if is_exec => {
+                    if let Some(target) = target {
+                        // The commands are not shown, but that they are over.
+                        engine.monitors.show(session, target.spec, call.argv);
+                    }
                     super::multi::discard(engine, session);
                     let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
                     let said = error.as_bytes();
@@ -412,13 +416,31 @@ fn admit(
             return Err(Error::OOM);
         }
     }
-    if session.subscriber && !session.resp3 && !spec.has(flag::SUBSCRIBER) {
-        return Err(Error::not_while_subscribed(&full_name(call, target)));
+    if session.subscriber || session.monitor {
+        admit_listener(session, call, target)?;
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(Error::not_in_multi(&full_name(call, target)));
     }
     Ok(Some(target))
+}
+
+/// What a client that is sent things unasked may run.
+#[cold]
+fn admit_listener(session: &Session, call: &Call<'_>, target: Target) -> Result<(), Error> {
+    let spec = target.spec;
+    let touches = |spec: &Spec| spec.has(flag::READONLY | flag::WRITE | flag::MAY_REPLICATE);
+    let runs_touching = || match &session.multi {
+        Some(multi) if spec.scope == Scope::Queued => multi.queued.iter().any(|q| touches(q.spec)),
+        _ => false,
+    };
+    if session.monitor && (touches(spec) || runs_touching()) {
+        return Err(Error::REPLICA_TOUCHES_KEYS);
+    }
+    if session.subscriber && !session.resp3 && !spec.has(flag::SUBSCRIBER) {
+        return Err(Error::not_while_subscribed(&full_name(call, target)));
+    }
+    Ok(())
 }
 
 /// Nobody knows this command. A web browser that was led here is cut off at
@@ -526,7 +548,9 @@ fn call_handler<'t>(
     out: &mut Output,
 ) {
     let args = Args::new(call.argv, call.blobs, call.keys, target.skip);
-    if let Some(wait) = handle(engine, session, txn, args, target, out) {
+    let wait = handle(engine, session, txn, args, target, out);
+    engine.monitors.show(session, target.spec, call.argv);
+    if let Some(wait) = wait {
         let Target {
             spec,
             skip,

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::command_log::CommandLog;
 use super::effect::Effects;
 use super::latency::LatencyMonitor;
+use super::monitor::Monitors;
 use super::oom_score::OomScore;
 use super::owed::Owed;
 use super::reclaim::Reclaimer;
@@ -38,6 +39,8 @@ pub struct Engine {
     pub clients: Clients,
     /// What the layers above keep.
     pub services: Services,
+    /// Who sees every command.
+    pub monitors: Arc<Monitors>,
     /// Who hears of changes.
     pub effects: Effects,
     /// Counters, one set for each worker.
@@ -253,6 +256,7 @@ impl Engine {
             settings,
             clients: Clients::new(owed),
             services: Services::default(),
+            monitors: Arc::default(),
             effects: Effects::default(),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,

@@ -15,6 +15,7 @@ pub mod latency;
 pub mod mail;
 #[cfg(test)]
 mod model_tests;
+pub mod monitor;
 pub mod multi;
 pub mod oom_score;
 pub mod owed;

@@ -106,6 +106,8 @@ pub struct Session {
     pub waiting_for: Option<Arc<Waiter>>,
     /// Subscribes to something: in RESP2, little else may be done then.
     pub subscriber: bool,
+    /// Sees every command (MONITOR): it may not touch keys then.
+    pub monitor: bool,
     /// What services keep of it.
     pub extensions: Extensions,
 }
@@ -130,6 +132,7 @@ impl Session {
             no_touch: false,
             in_exec: false,
             subscriber: false,
+            monitor: false,
             extensions: Extensions::default(),
         }
     }
@@ -257,6 +260,8 @@ pub struct Client {
     pub commands: AtomicU64,
     /// What it calls itself.
     pub names: Mutex<Names>,
+    /// Sees every command.
+    pub monitor: AtomicBool,
     /// Subscriptions to channels, to patterns and to shard channels.
     pub subscriptions: [AtomicU32; 3],
     inbox: Inbox,
@@ -322,6 +327,7 @@ impl Client {
                 user: b"default".to_vec(),
                 ..Names::default()
             }),
+            monitor: AtomicBool::new(false),
             subscriptions: Default::default(),
             inbox: Inbox::default(),
             owed,

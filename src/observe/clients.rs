@@ -9,6 +9,7 @@ use crate::exec::session::Client;
 pub fn flags(client: &Client) -> String {
     let is_on = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
     let all = [
+        ('O', is_on(&client.monitor)),
         ('P', client.is_subscriber()),
         ('b', client.is_waiting()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),

@@ -83,6 +83,8 @@ errors! {
     CURSOR = "ERR invalid cursor";
     /// A write when memory is full and nothing may be evicted.
     OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// A key, to a client that only looks on.
+    REPLICA_TOUCHES_KEYS = "ERR Replica can't interact with the keyspace";
     /// Before AUTH.
     NO_AUTH = "NOAUTH Authentication required.";
     /// AUTH with a wrong password.
