@@ -24,6 +24,7 @@ mod object;
 mod pubsub;
 mod scan;
 mod server;
+mod set;
 mod string;
 #[cfg(test)]
 mod table_tests;
@@ -34,6 +35,7 @@ mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    set::SPECS,
     bitmap::SPECS,
     hyperloglog::SPECS,
     zset::SPECS,

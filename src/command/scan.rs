@@ -68,18 +68,18 @@ const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
 
 /// Names that are gathered before their number is known.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Names {
-    fn push(&mut self, name: &[u8]) {
+    pub(super) fn push(&mut self, name: &[u8]) {
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());
     }
 
-    fn write(&self, reply: &mut Reply<'_>) {
+    pub(super) fn write(&self, reply: &mut Reply<'_>) {
         reply.array(self.ends.len());
         let mut from = 0;
         for &end in &self.ends {
@@ -91,7 +91,7 @@ impl Names {
 
 /// Which names are wanted.
 #[derive(Clone, Copy)]
-enum Pattern<'a> {
+pub(super) enum Pattern<'a> {
     Any,
     /// Just this one.
     Name(&'a [u8]),
@@ -107,7 +107,7 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    fn matches(self, name: &[u8]) -> bool {
+    pub(super) fn matches(self, name: &[u8]) -> bool {
         match self {
             Pattern::Any => true,
             Pattern::Name(wanted) => name == wanted,
@@ -145,20 +145,36 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What SCAN was asked for.
-struct Options<'a> {
-    pattern: Pattern<'a>,
+/// Over what is walked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// SCAN.
+    Keys,
+    /// SSCAN.
+    Set,
+    /// HSCAN.
+    Hash,
+    /// ZSCAN.
+    ZSet,
+}
+
+/// What SCAN and its kin were asked for.
+pub(super) struct Options<'a> {
+    pub pattern: Pattern<'a>,
     count: u64,
     /// One of [`TYPES`].
     kind: Option<&'static str>,
+    /// Without what belongs to them.
+    pub names_only: bool,
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: &mut Args<'a>) -> Result<Options<'a>, Error> {
+    pub(super) fn parse(args: &mut Args<'a>, over: Over) -> Result<Options<'a>, Error> {
         let mut options = Options {
             pattern: Pattern::Any,
             count: COUNT,
             kind: None,
+            names_only: false,
         };
         while !args.is_empty() {
             if args.option("COUNT") {
@@ -169,18 +185,54 @@ impl<'a> Options<'a> {
                 }
             } else if args.option("MATCH") {
                 options.pattern = Pattern::new(args.bytes()?);
-            } else if args.option("TYPE") {
+            } else if over == Over::Keys && args.option("TYPE") {
                 options.kind = Some(known_type(args.bytes()?)?);
             } else if args.flag("NOVALUES") {
-                return Err(Error::new("ERR NOVALUES option can only be used in HSCAN"));
+                if over != Over::Hash {
+                    return Err(Error::new("ERR NOVALUES option can only be used in HSCAN"));
+                }
+                options.names_only = true;
             } else if args.flag("NOSCORES") {
-                return Err(Error::new("ERR NOSCORES option can only be used in ZSCAN"));
+                if over != Over::ZSet {
+                    return Err(Error::new("ERR NOSCORES option can only be used in ZSCAN"));
+                }
+                options.names_only = true;
             } else {
                 return Err(Error::SYNTAX);
             }
         }
         Ok(options)
     }
+
+    /// Walks over the elements of a key's value: `step` walks on from a cursor,
+    /// says how many elements it met, and where to go on. Returns where the next
+    /// call goes on, 0 at the end.
+    pub(super) fn walk(
+        &self,
+        mut cursor: u64,
+        mut step: impl FnMut(u64) -> (u64, Option<u64>),
+    ) -> u64 {
+        let mut seen = 0;
+        for _ in 0..self.count.saturating_mul(10) {
+            let (met, next) = step(cursor);
+            seen += met;
+            match next {
+                None => return 0,
+                Some(next) => cursor = next,
+            }
+            if seen >= self.count {
+                break;
+            }
+        }
+        cursor
+    }
+}
+
+/// Writes the reply of a walk.
+pub(super) fn write_walk(reply: &mut Reply<'_>, next: u64, names: &Names) {
+    reply.array(2);
+    reply.bulk(IntText::unsigned(next).as_bytes());
+    names.write(reply);
 }
 
 fn known_type(name: &[u8]) -> Result<&'static str, Error> {
@@ -193,7 +245,7 @@ fn known_type(name: &[u8]) -> Result<&'static str, Error> {
 
 /// Reads a cursor as C's `strtoull` does: spaces, a sign and zeros in front are
 /// no harm, but a negative number in its usual form is none.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
     if let Some(n) = num::parse_i64(text) {
         return u64::try_from(n).ok();
     }
@@ -212,12 +264,10 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
 
 fn scan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let cursor = parse_cursor(ctx.args.bytes()?).ok_or(Error::CURSOR)?;
-    let options = Options::parse(&mut ctx.args)?;
+    let options = Options::parse(&mut ctx.args, Over::Keys)?;
     let mut names = Names::default();
     let next = walk(ctx, cursor, &options, &mut names);
-    ctx.reply.array(2);
-    ctx.reply.bulk(IntText::unsigned(next).as_bytes());
-    names.write(&mut ctx.reply);
+    write_walk(&mut ctx.reply, next, &names);
     Ok(())
 }
 

@@ -128,6 +128,8 @@ pub mod category {
     pub const WRITE: u32 = 1 << 2;
     /// About sorted sets.
     pub const SORTEDSET: u32 = 1 << 4;
+    /// About sets.
+    pub const SET: u32 = 1 << 3;
     /// About strings.
     pub const STRING: u32 = 1 << 7;
     /// About bitmaps.
@@ -445,6 +447,8 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Sets.
+    Set,
     /// Bitmaps.
     Bitmap,
     /// HyperLogLogs.
@@ -469,6 +473,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Set => "set",
             Group::Bitmap => "bitmap",
             Group::HyperLogLog => "hyperloglog",
             Group::SortedSet => "sorted-set",

@@ -29,6 +29,8 @@ errors! {
     NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// An integer, but beyond 32 bits.
     NOT_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// An integer, but the least of 64 bits.
+    NOT_LONG = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// An integer, but outside what the option allows.
     OUT_OF_RANGE = "ERR value is out of range";
     /// INCR and its kin beyond 64 bits.

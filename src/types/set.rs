@@ -9,6 +9,8 @@
 //! Source: Valkey's `t_set.c`, whose conversions these are, so that OBJECT
 //! ENCODING answers the same.
 
+pub mod combine;
+
 use super::dict::Dict;
 use super::intset::{self, Intset};
 use super::listpack::Listpack;
@@ -32,6 +34,13 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Everything is a table: for sets that are only made to be read.
+    pub const NONE: Limits = Limits {
+        intset_entries: 0,
+        listpack_entries: 0,
+        listpack_value: 0,
+    };
+
     fn intset_entries(&self) -> usize {
         self.intset_entries.min(intset::LEN_MAX - 1)
     }

@@ -188,3 +188,65 @@ fn every_member_is_popped_with_the_same_probability() {
         assert!(seen.len() == size && chi < 53.0, "{size}: {chi}");
     }
 }
+
+proptest! {
+    #[test]
+    fn sets_are_combined_as_sets_are(
+        all in prop::collection::vec(
+            (member(), prop::collection::btree_set(member(), 0..20)), 1..5),
+    ) {
+        let sets: Vec<Set> = all
+            .iter()
+            .map(|(first, members)| {
+                let mut set = Set::for_members(first, 1, &LIMITS);
+                for member in members {
+                    set.insert(Member::Str(member), &LIMITS);
+                }
+                set
+            })
+            .collect();
+        let sets: Vec<&Set> = sets.iter().collect();
+        let models: Vec<_> = all.into_iter().map(|(_, members)| members).collect();
+        let fold = |f: fn(&BTreeSet<Vec<u8>>, &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>>| {
+            models[1..].iter().fold(models[0].clone(), |a, b| f(&a, b))
+        };
+        for limits in [LIMITS, Limits::NONE] {
+            let union = combine::union(&sets, &limits);
+            prop_assert_eq!(members(&union), fold(|a, b| a | b));
+            let difference = combine::difference(sets[0], &sets[1..], &limits);
+            prop_assert_eq!(members(&difference), fold(|a, b| a - b));
+            let intersection = combine::intersection_as_set(&sets, &limits);
+            prop_assert_eq!(members(&intersection), fold(|a, b| a & b));
+        }
+        let intersection: BTreeSet<_> = combine::intersection(&sets).map(Member::to_vec).collect();
+        prop_assert_eq!(intersection, fold(|a, b| a & b));
+    }
+}
+
+#[test]
+fn what_is_made_of_sets_is_as_compact_as_valkeys() {
+    let (ints, more, texts) = (
+        of(&["1", "2", "3"]),
+        of(&["2", "3", "4"]),
+        of(&["2", "3", "a"]),
+    );
+    let intersection = |sets: &[&Set]| encoding(&combine::intersection_as_set(sets, &LIMITS));
+    assert_eq!(intersection(&[&ints, &more]), "intset");
+    assert_eq!(
+        intersection(&[&texts, &ints]),
+        "intset",
+        "they are all integers"
+    );
+    assert_eq!(intersection(&[&texts, &texts]), "listpack");
+    let union = |sets: &[&Set]| encoding(&combine::union(sets, &LIMITS));
+    assert_eq!(union(&[&ints, &more]), "intset");
+    assert_eq!(union(&[&ints, &texts]), "listpack");
+    assert_eq!(
+        encoding(&combine::difference(&texts, &[&ints], &LIMITS)),
+        "listpack"
+    );
+    assert_eq!(
+        encoding(&combine::difference(&more, &[&ints], &LIMITS)),
+        "intset"
+    );
+}

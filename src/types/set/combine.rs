@@ -1,0 +1,61 @@
+//! What sets have in common, together, or apart.
+
+use super::{Intset, Limits, Listpack, Member, Set};
+
+/// The members that all of several sets have, in the order of the smallest.
+pub fn intersection<'a>(sets: &[&'a Set]) -> impl Iterator<Item = Member<'a>> {
+    let mut sets = sets.to_vec();
+    sets.sort_by_key(|set| set.len());
+    let members = sets.first().copied().into_iter().flat_map(Set::iter);
+    members.filter(move |&member| sets[1..].iter().all(|other| other.contains(member)))
+}
+
+/// The members that all of several sets have, as a set.
+pub fn intersection_as_set(sets: &[&Set], limits: &Limits) -> Set {
+    let mut result = match sets.iter().min_by_key(|set| set.len()) {
+        Some(Set::Ints(_)) => Set::Ints(Intset::new()),
+        _ => Set::Packed(Listpack::new()),
+    };
+    for member in intersection(sets) {
+        result.insert(member, limits);
+    }
+    result.make_ints(limits);
+    result
+}
+
+/// The members that any of several sets has.
+pub fn union(sets: &[&Set], limits: &Limits) -> Set {
+    let mut result = Set::Ints(Intset::new());
+    for member in sets.iter().flat_map(|set| set.iter()) {
+        result.insert(member, limits);
+    }
+    result
+}
+
+/// The members of a set that none of several others has.
+pub fn difference(set: &Set, others: &[&Set], limits: &Limits) -> Set {
+    let mut result = Set::Ints(Intset::new());
+    let all: usize = others.iter().map(|other| other.len()).sum();
+    // Looking each member up in every other set, or taking all that the others
+    // have out of a copy: whatever is less work. A lookup is the cheaper half.
+    if set.len() * (others.len() + 1) / 2 <= set.len() + all {
+        let mut others = others.to_vec();
+        others.sort_by_key(|other| std::cmp::Reverse(other.len()));
+        for member in set.iter() {
+            if !others.iter().any(|other| other.contains(member)) {
+                result.insert(member, limits);
+            }
+        }
+        return result;
+    }
+    for member in set.iter() {
+        result.insert(member, limits);
+    }
+    for member in others.iter().flat_map(|other| other.iter()) {
+        result.remove(member);
+        if result.is_empty() {
+            break;
+        }
+    }
+    result
+}
