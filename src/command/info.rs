@@ -54,8 +54,8 @@ mod tests {
         let mut kit = Kit::new();
         let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats \
                        Cluster Keyspace";
-        let all = "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats \
-                   Errorstats Latencystats Cluster Keyspace";
+        let all = "Server TLS Clients Memory Persistence Stats Replication CPU Modules Commandstats \
+                   Errorstats Latencystats Cluster Keyspace Scripting Engines";
         for (words, expected) in [
             ("", default),
             ("default", default),
@@ -118,13 +118,36 @@ mod tests {
             "{get}"
         );
         assert_eq!(kit.run("config resetstat"), "+OK\r\n");
+        kit.run("config set latency-tracking-info-percentiles \"0 100\"");
+        let latency = field(
+            &kit.run("info latencystats"),
+            "latency_percentiles_usec_config|resetstat",
+        );
+        assert!(
+            latency.starts_with("p0=") && latency.contains(",p100="),
+            "{latency}"
+        );
         let stats = kit.run("info stats commandstats errorstats persistence");
         assert_eq!(field(&stats, "keyspace_hits"), "0");
         assert_eq!(field(&stats, "total_error_replies"), "0");
-        assert_eq!(field(&stats, "total_commands_processed"), "1");
+        assert_eq!(field(&stats, "total_commands_processed"), "3");
         assert_eq!(field(&stats, "rdb_changes_since_last_save"), "3");
         assert!(!stats.contains("errorstat_") && !stats.contains("cmdstat_get"));
         assert!(field(&stats, "cmdstat_config|resetstat").starts_with("calls=1,"));
+    }
+
+    #[test]
+    fn codes_that_clients_make_up_are_told_apart_up_to_a_limit() {
+        let mut kit = Kit::with(&["--enable-debug-command", "yes"]);
+        for i in 0..200 {
+            kit.run(&format!("debug error MINE{i}"));
+        }
+        kit.run("get");
+        kit.run("debug error MINE1");
+        let stats = kit.run("info errorstats");
+        assert_eq!(field(&stats, "errorstat_MINE1"), "count=2");
+        assert_eq!(field(&stats, "errorstat_ERRORSTATS_OVERFLOW"), "count=72");
+        assert_eq!(field(&stats, "errorstat_ERR"), "count=1");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod info;
 mod keys;
 mod latency;
 mod memory;
+mod module;
 mod object;
 mod pubsub;
 mod scan;
@@ -54,6 +55,7 @@ const FAMILIES: &[&[Spec]] = &[
     debug::SPECS,
     command::SPECS,
     memory::SPECS,
+    module::SPECS,
     pubsub::SPECS,
     server::SPECS,
 ];

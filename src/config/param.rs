@@ -189,7 +189,10 @@ params! {
     ENABLE_DEBUG_COMMAND: Choice("enable-debug-command", "no", names::WHO)
         .immutable()
         .in_force();
-    ENABLE_MODULE_COMMAND: Choice("enable-module-command", "no", names::WHO).immutable();
+    /// Who may call what MODULE would load modules by.
+    ENABLE_MODULE_COMMAND: Choice("enable-module-command", "no", names::WHO)
+        .immutable()
+        .in_force();
 
     // The keyspace and its memory.
 

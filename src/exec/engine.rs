@@ -159,6 +159,8 @@ pub struct Counters {
     pub shard_channels: Arc<AtomicU64>,
     /// Patterns, likewise.
     pub patterns: Arc<AtomicU64>,
+    /// Nanoseconds of making room in memory.
+    pub eviction_ns: AtomicU64,
     /// AUTH and HELLO with a wrong password.
     pub auth_failures: AtomicU64,
 }

@@ -25,6 +25,8 @@ pub struct Totals {
     pub writes: u64,
     /// Errors answered.
     pub errors: u64,
+    /// Nanoseconds of looking for keys whose time is over.
+    pub expiry_ns: u64,
     /// How often the first worker's event loop went round.
     pub cycles: u64,
     /// How long it was at work, in microseconds.
@@ -73,6 +75,7 @@ impl Totals {
         self.batches -= earlier.batches;
         self.writes -= earlier.writes;
         self.errors -= earlier.errors;
+        self.expiry_ns -= earlier.expiry_ns;
         self.cycles -= earlier.cycles;
         self.active_us -= earlier.active_us;
         for (calls, before) in self.calls.iter_mut().zip(&earlier.calls) {
@@ -98,6 +101,7 @@ impl Engine {
             batches: self.total(|w| &w.batches),
             writes: self.total(|w| &w.writes),
             errors: self.total(|w| &w.errors),
+            expiry_ns: self.total(|w| &w.expiry_ns),
             cycles: self.workers[0].cycles(),
             active_us: self.workers[0].active_us(),
             calls,
@@ -148,6 +152,7 @@ impl Engine {
             &counters.output_limit_drops,
             &counters.query_limit_drops,
             &counters.oom_refusals,
+            &counters.eviction_ns,
             &self.reclaimer.counts().freed,
         ] {
             counter.store(0, Ordering::Relaxed);

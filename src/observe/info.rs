@@ -31,6 +31,7 @@ type Section = fn(&Source<'_>, &mut Lines);
 /// A section: its name, its title, whether it comes unasked, and what writes it.
 const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("server", "Server", true, server),
+    ("tls", "TLS", false, tls),
     ("clients", "Clients", true, clients),
     ("memory", "Memory", true, memory_section),
     ("persistence", "Persistence", true, persistence),
@@ -43,6 +44,12 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("latencystats", "Latencystats", false, latency_stats),
     ("cluster", "Cluster", true, cluster),
     ("keyspace", "Keyspace", true, keyspace),
+    (
+        "scriptingengines",
+        "Scripting Engines",
+        false,
+        scripting_engines,
+    ),
     (DEBUG, "Debug", false, debug),
 ];
 
@@ -185,6 +192,21 @@ fn listeners(source: &Source<'_>, lines: &mut Lines) {
     for (i, text) in all.iter().enumerate() {
         lines.put(&format!("listener{i}"), text);
     }
+}
+
+fn tls(_: &Source<'_>, lines: &mut Lines) {
+    for whose in ["server", "client", "ca"] {
+        lines.put(&format!("tls_{whose}_cert_serial"), "none");
+        lines.put(&format!("tls_{whose}_cert_expires_in_seconds"), 0);
+    }
+}
+
+fn scripting_engines(_: &Source<'_>, lines: &mut Lines) {
+    lines.zeros(&[
+        "engines_count",
+        "engines_total_used_memory",
+        "engines_total_memory_overhead",
+    ]);
 }
 
 fn clients(source: &Source<'_>, lines: &mut Lines) {
@@ -373,17 +395,16 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("expired_fields", 0);
     lines.ratio("expired_stale_perc", 0.0);
     lines.ratio("expired_keys_with_volatile_items_stale_perc", 0.0);
-    lines.zeros(&[
-        "expired_time_cap_reached_count",
+    lines.put("expired_time_cap_reached_count", 0);
+    lines.put(
         "expire_cycle_cpu_milliseconds",
-    ]);
+        totals.expiry_ns / 1_000_000,
+    );
     lines.put("evicted_keys", stats.evicted);
-    lines.zeros(&[
-        "evicted_clients",
-        "evicted_scripts",
-        "total_eviction_exceeded_time",
-        "current_eviction_exceeded_time",
-    ]);
+    lines.zeros(&["evicted_clients", "evicted_scripts"]);
+    let eviction_ms = count(&counters.eviction_ns) / 1_000_000;
+    lines.put("total_eviction_exceeded_time", eviction_ms);
+    lines.put("current_eviction_exceeded_time", 0);
     lines.put("keyspace_hits", stats.hits);
     lines.put("keyspace_misses", stats.misses);
     lines.put("pubsub_channels", count(&counters.channels));
