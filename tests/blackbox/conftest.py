@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import BINARY, Server, is_larder
+from harness import BINARY, Server, is_larder, newest_reference
 from resp import OK
 
 TEST_DEADLINE_S = int(os.environ.get("TEST_DEADLINE_S", "180"))
@@ -42,6 +42,26 @@ def server():
     s = Server("--enable-debug-command", "yes")
     yield s
     s.stop()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """The server under test and a reference server."""
+    binary = newest_reference()
+    if not binary:
+        pytest.fail("no reference server: install redis-server or valkey-server, or set REFERENCE_BIN")
+    debug = ("--enable-debug-command", "yes")
+    ours = Server(*debug)
+    try:
+        reference = Server(*debug, binary=binary)
+    except BaseException:
+        ours.destroy()
+        raise
+    yield ours, reference
+    try:
+        ours.stop()
+    finally:
+        reference.destroy()
 
 
 @pytest.fixture

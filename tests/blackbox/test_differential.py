@@ -13,7 +13,7 @@ import re
 import pytest
 
 from differential import TEMPLATES, Generator, rule_of
-from harness import Server, newest_reference, version_line
+from harness import version_line
 from resp import clip, encode
 
 COMMANDS = int(os.environ.get("DIFF_COMMANDS", "50000"))
@@ -37,24 +37,6 @@ def is_modern(binary):
 def names(server):
     with server.raw() as c:
         return {n.decode().upper() for n in c.call("COMMAND", "LIST") if b"|" not in n}
-
-
-@pytest.fixture(scope="module")
-def pair():
-    binary = newest_reference()
-    if not binary:
-        pytest.fail("no reference server: install redis-server or valkey-server, or set REFERENCE_BIN")
-    ours = Server()
-    try:
-        reference = Server(binary=binary)
-    except BaseException:
-        ours.destroy()
-        raise
-    yield ours, reference
-    try:
-        ours.stop()
-    finally:
-        reference.destroy()
 
 
 class Session:
