@@ -323,7 +323,7 @@ fn time_of(round: u64) -> u64 {
 /// Looks after deadlines, and asks what takes the whole keyspace.
 fn disturb(kit: &mut Kit, shards: impl Iterator<Item = usize>) {
     for shard in shards {
-        while sweep::slice(&kit.engine, shard) {}
+        while sweep::slice(&kit.engine, 0, shard) {}
     }
     for line in ["DBSIZE", "KEYS nothing*", "SCAN 0 COUNT 100", "RANDOMKEY"] {
         assert_ne!(kit.pipeline(&[words(line)])[0], b'-', "{line}");
@@ -377,7 +377,7 @@ fn every_client_finds_its_own_keys_as_it_left_them() {
     });
     clock::freeze(time_of(ROUNDS - 1));
     for shard in 0..kit.engine.keyspace.len() {
-        while sweep::slice(&kit.engine, shard) {}
+        while sweep::slice(&kit.engine, 0, shard) {}
     }
     clock::freeze(0);
     let mut expected = Contents::new();
