@@ -38,14 +38,6 @@
 //! * An entry's address stands in exactly one slot of one table (`store::table`).
 //! * An element there from the start of a SCAN to its end is returned.
 
-// While `types::object` has no family yet.
-#![allow(
-    unreachable_code,
-    unused_variables,
-    unused_mut,
-    clippy::forget_non_drop
-)]
-
 pub mod base;
 pub mod command;
 pub mod config;
