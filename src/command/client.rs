@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::client_filter::Filter;
 use super::connection::{check_name, is_showable};
 use super::help;
+use crate::base::{clock, num};
 use crate::exec::context::Ctx;
 use crate::exec::session::{Client, Closing, ReplyMode};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
@@ -483,6 +484,37 @@ const SUBCOMMANDS: &[Spec] = &[
             "enabled",
             &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
         )]),
+    Spec::new("pause", -3, pause)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "3.0.0",
+            "O(1)",
+            "Makes clients wait for some time.",
+        )
+        .history(&[(
+            "6.2.0",
+            "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
+        )])
+        .args(&[
+            Arg::new("timeout", ArgKind::Integer),
+            Arg::one_of(
+                "mode",
+                &[Arg::word("write", "WRITE"), Arg::word("all", "ALL")],
+            )
+            .since("6.2.0")
+            .optional(),
+        ]),
+    Spec::new("unpause", 2, unpause)
+        .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "6.2.0",
+            "O(N) Where N is the number of paused clients",
+            "Lets clients go on that CLIENT PAUSE made wait.",
+        ),
     Spec::new("unblock", -3, unblock)
         .flags(ADMIN | NOSCRIPT | LOADING | STALE)
         .category(category::CONNECTION)
@@ -561,6 +593,10 @@ const HELP: &[&str] = &[
     "    SKIPME NO by default.",
     "REPLY (ON|OFF|SKIP)",
     "    Say whether this connection's commands are answered, or only the next one is not.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Make clients wait for <timeout> milliseconds: those that write, or all.",
+    "UNPAUSE",
+    "    Let the clients go on that PAUSE made wait.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    End what a client waits for, as if its time were over or with an error.",
     "SETNAME <name>",
@@ -618,6 +654,35 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
     }
     ctx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+fn pause(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let text = ctx.args.bytes()?;
+    let all = match ctx.args.is_empty() {
+        true => true,
+        false if ctx.args.flag("write") => false,
+        false if ctx.args.flag("all") => true,
+        false => return Err(Error::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    ctx.args.end()?;
+    let now_ms = clock::unix_ms();
+    let ms =
+        num::parse_i64(text).ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
+    let until_ms = u64::try_from(ms)
+        .map_err(|_| Error::new("ERR timeout is negative"))?
+        .saturating_add(now_ms);
+    ctx.engine.effects.pause.begin(until_ms, all);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn unpause(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    ctx.engine.effects.pause.end();
+    for client in ctx.engine.clients.all() {
+        client.wake();
+    }
+    ctx.reply.ok();
     Ok(())
 }
 

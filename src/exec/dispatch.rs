@@ -146,6 +146,9 @@ pub fn run_batch(
         } else {
             run_unanswered(engine, session, &call, out, now_ms)
         };
+        if session.paused {
+            break;
+        }
         if is_alone {
             let took_ns = stopwatch.alone(engine, worker, target.map(|t| t.counter));
             if let Some(Target { spec, .. }) = target {
@@ -376,7 +379,8 @@ fn run_one(
     }
 }
 
-/// What may run; `None` where the connection is to be closed without a word.
+/// What may run; `None` where the connection is to be closed without a word, or
+/// the client stops in front of the command.
 #[inline]
 fn admit(
     engine: &Engine,
@@ -421,6 +425,12 @@ fn admit(
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(Error::not_in_multi(&full_name(call, target)));
+    }
+    let pause = &engine.effects.pause;
+    if pause.is_on(now_ms) && pause.stops(session, spec) {
+        session.paused = true;
+        pause.stopped.fetch_add(1, Ordering::Relaxed);
+        return Ok(None);
     }
     Ok(Some(target))
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
+use super::pause::Pause;
 use crate::config::{Settings, param};
 
 /// What happened to a key: its class, as `notify-keyspace-events` names it, and
@@ -149,6 +150,8 @@ pub struct Effects {
     /// By [`Removal`]: whether values are freed later, by another thread; then it
     /// is an UNLINK for followers, or else a DEL.
     unlinks: [AtomicBool; 4],
+    /// While it lasts, the server removes nothing of its own accord.
+    pub pause: Pause,
     consumers: RwLock<Vec<Arc<dyn Consumer>>>,
 }
 

@@ -19,6 +19,7 @@ pub mod monitor;
 pub mod multi;
 pub mod oom_score;
 pub mod owed;
+pub mod pause;
 pub mod reclaim;
 pub mod room;
 pub mod services;

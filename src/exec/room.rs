@@ -34,7 +34,10 @@ pub fn configure(evictor: &Evictor, settings: &Settings) {
 #[inline]
 pub fn make(engine: &Engine, now_ms: u64) -> bool {
     let limit = engine.settings.int(param::MAXMEMORY) as usize;
-    limit == 0 || memory::used_bytes() <= limit || evict_until(engine, limit, now_ms)
+    limit == 0
+        || memory::used_bytes() <= limit
+        || engine.effects.pause.is_on(now_ms)
+        || evict_until(engine, limit, now_ms)
 }
 
 /// Tells the policy how much a worker used the cache, and, once it begins to fill,

@@ -104,6 +104,8 @@ pub struct Session {
     pub wait: Option<Wait>,
     /// The command that waits; nothing else of the client's is run until then.
     pub waiting_for: Option<Arc<Waiter>>,
+    /// It has stopped in front of a command, because of CLIENT PAUSE.
+    pub paused: bool,
     /// Subscribes to something: in RESP2, little else may be done then.
     pub subscriber: bool,
     /// Sees every command (MONITOR): it may not touch keys then.
@@ -119,6 +121,7 @@ impl Session {
             worker: client.worker,
             wait: None,
             waiting_for: None,
+            paused: false,
             client,
             db: 0,
             resp3: false,
@@ -149,7 +152,7 @@ impl Session {
     /// Whether the client's next command must wait.
     #[inline]
     pub fn is_stopped(&self) -> bool {
-        self.waiting_for.is_some()
+        self.paused || self.waiting_for.is_some()
     }
 
     /// Writes the figures that others may read.
@@ -394,6 +397,11 @@ impl Client {
         if let Some(waker) = self.waker.lock().take() {
             mail::ring(waker);
         }
+    }
+
+    /// Has its connection look whether it may go on.
+    pub fn wake(&self) {
+        self.wish(0);
     }
 
     /// Whether it speaks RESP3.

@@ -21,6 +21,9 @@ pub fn slice(engine: &Engine, worker: usize, shard: usize) -> bool {
         return false;
     }
     let now_ms = clock::unix_ms();
+    if engine.effects.pause.is_on(now_ms) {
+        return false;
+    }
     let wanted = engine.effects.wanted();
     let mut effect = Effect::default();
     let mut more = false;

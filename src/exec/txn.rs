@@ -18,6 +18,10 @@ use super::args::Key;
 use super::effect::{Change, Effect, Effects, Event, Events, Removal};
 use super::waiting::Changed;
 
+/// Keys whose time is over that a search for a random one may meet while none is
+/// removed.
+const TRIES_MAX: usize = 100;
+
 /// Where an entry was found; good until the transaction next changes any key,
 /// which finding another one may do: its time may be over.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +159,9 @@ impl<'a> Txn<'a> {
         let found = Found { shard, db, place };
         match table.entry(place).deadline() {
             Some(ms) if ms <= self.now_ms => {
-                self.expire(found);
+                if !self.effects.pause.is_on(self.now_ms) {
+                    self.expire(found);
+                }
                 None
             }
             _ => Some(found),
@@ -719,8 +725,13 @@ impl<'a> Txn<'a> {
     /// A random key of the current database, each with the same probability;
     /// those whose time is over and that are met go. Needs the whole keyspace.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        let mut tries = 0;
         loop {
             let key = self.random_entry()?;
+            tries += 1;
+            if tries > TRIES_MAX && self.effects.pause.is_on(self.now_ms) {
+                return Some(key);
+            }
             let digest = hash::digest(&key);
             if self
                 .find(&Key {

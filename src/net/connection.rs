@@ -285,7 +285,18 @@ impl Connection {
     /// Whether what the client waited for is over; looks at the clock, too.
     #[cold]
     fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(waiter) = &self.session.waiting_for else {
+        let engine = self.engine.clone();
+        if self.session.paused {
+            while let left_ms @ 1.. = engine.effects.pause.left_ms() {
+                if !self.is_over(cx, left_ms) {
+                    return false;
+                }
+                // It may have been prolonged meanwhile.
+                self.alarm = None;
+            }
+            self.go_on_from_pause();
+        }
+        let Some(waiter) = self.session.waiting_for.clone() else {
             return true;
         };
         if !waiter.is_over() {
@@ -293,14 +304,9 @@ impl Connection {
                 return false;
             };
             let left_ms = until_ms.saturating_sub(clock::unix_ms());
-            if left_ms > 0 {
-                let alarm = self.alarm.get_or_insert_with(|| {
-                    Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)))
-                });
-                if alarm.as_mut().poll(cx).is_pending() {
-                    return false;
-                }
-                // The two clocks need not agree to the millisecond.
+            // The two clocks need not agree to the millisecond.
+            if left_ms > 0 && !self.is_over(cx, left_ms) {
+                return false;
             }
             waiter.time_out(&self.engine);
         }
@@ -308,6 +314,20 @@ impl Connection {
         self.session.waiting_for = None;
         self.alarm = None;
         true
+    }
+
+    /// Whether the time for which the alarm was first set is over.
+    fn is_over(&mut self, cx: &mut Context<'_>, left_ms: u64) -> bool {
+        let sleep = || Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)));
+        let alarm = self.alarm.get_or_insert_with(sleep);
+        alarm.as_mut().poll(cx).is_ready()
+    }
+
+    fn go_on_from_pause(&mut self) {
+        self.session.paused = false;
+        self.alarm = None;
+        let stopped = &self.engine.effects.pause.stopped;
+        stopped.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// While the client waits: takes in what comes, up to a bound, and so notices
@@ -696,6 +716,9 @@ impl Drop for Connection {
         self.session.client.kill();
         if let Some(waiter) = self.session.waiting_for.take() {
             waiter.forget(&self.engine);
+        }
+        if self.session.paused {
+            self.go_on_from_pause();
         }
         multi::discard(&self.engine, &mut self.session);
         if self.holds_buffer {

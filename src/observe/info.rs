@@ -220,7 +220,9 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     lines.put("maxclients", source.engine.settings.int(param::MAXCLIENTS));
     lines.put("client_recent_max_input_buffer", input);
     lines.put("client_recent_max_output_buffer", output);
-    lines.put("blocked_clients", source.engine.waiters.len());
+    let pause = &source.engine.effects.pause;
+    let stopped = pause.stopped.load(Ordering::Relaxed);
+    lines.put("blocked_clients", source.engine.waiters.len() + stopped);
     lines.zeros(&["tracking_clients"]);
     let subscribers = all.iter().filter(|c| c.is_subscriber()).count();
     lines.put("pubsub_clients", subscribers);
@@ -229,9 +231,15 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     lines.put("total_watched_keys", source.data.watched);
     lines.put("total_blocking_keys", source.data.awaited);
     lines.zeros(&["total_blocking_keys_on_nokey"]);
-    lines.put("paused_reason", "none");
-    lines.put("paused_actions", "none");
-    lines.put("paused_timeout_milliseconds", 0);
+    let left_ms = pause.left_ms();
+    let (reason, actions) = match (left_ms, pause.is_for_all()) {
+        (0, _) => ("none", "none"),
+        (_, true) => ("client_pause", "all"),
+        (_, false) => ("client_pause", "write"),
+    };
+    lines.put("paused_reason", reason);
+    lines.put("paused_actions", actions);
+    lines.put("paused_timeout_milliseconds", left_ms);
 }
 
 fn memory_section(source: &Source<'_>, lines: &mut Lines) {
