@@ -237,10 +237,8 @@ pub(super) fn write_walk(reply: &mut Reply<'_>, next: u64, names: &Names) {
 
 fn known_type(name: &[u8]) -> Result<&'static str, Error> {
     let same = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
-    TYPES.into_iter().find(same).ok_or_else(|| {
-        let text = [b"ERR unknown type name '".as_slice(), name, b"'"].concat();
-        Error::new(text)
-    })
+    let known = TYPES.into_iter().find(same);
+    known.ok_or_else(|| Error::quoting("ERR unknown type name '", name, "'"))
 }
 
 /// Reads a cursor as C's `strtoull` does: spaces, a sign and zeros in front are

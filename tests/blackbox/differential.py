@@ -103,6 +103,28 @@ GETBIT K I|N
 BITCOUNT K [I] [I] [BIT|BYTE]
 BITPOS K 0|1 [I] [I]
 BITOP AND|OR|XOR|NOT K K [K]
+SADD K V [V] [N] [I]
+SADD K I I I I
+SADD K N V V V
+SREM K V|I [N] [I]
+SISMEMBER K V|I
+SMISMEMBER K V I [N]
+SCARD K
+SMEMBERS K
+SMOVE K K V|I
+SPOP K 0|100000|N
+SRANDMEMBER K 0|100000
+SINTER K K [K]
+SINTERCARD 1|2|N K K [LIMIT] [I|N]
+SINTERCARD 2 K K LIMIT I
+SINTERSTORE K K K
+SUNION K [K] [K]
+SUNIONSTORE K K [K]
+SDIFF K [K] [K]
+SDIFFSTORE K K [K]
+SSCAN K 0 [COUNT] [100000] [MATCH] [P] [NOVALUES|NOSCORES|TYPE]
+SSCAN K 0 COUNT 100000 MATCH P
+SSCAN K 0 COUNT N
 MULTI
 EXEC
 EXEC
@@ -169,7 +191,8 @@ class Rule:
 
 EXACT = Rule()
 RULES = {"TTL": Rule(tolerance=5), "EXPIRETIME": Rule(tolerance=5), "PTTL": Rule(tolerance=5000), "PEXPIRETIME": Rule(tolerance=5000),
-         "KEYS": Rule(unordered=True), "SCAN": Rule(unordered=True), "RANDOMKEY": Rule(only_type=True)}
+         "KEYS": Rule(unordered=True), "SCAN": Rule(unordered=True), "RANDOMKEY": Rule(only_type=True),
+         **dict.fromkeys(["SMEMBERS", "SPOP", "SRANDMEMBER", "SINTER", "SUNION", "SDIFF", "SSCAN"], Rule(unordered=True))}
 
 
 def rule_of(command):
@@ -275,6 +298,8 @@ class Generator:
             return None
         if name == "SCAN" and (len(words) < 2 or words[1] != "0" or "100000" not in text) and not self.refused_scan(words, upper):
             return None  # a partial iteration is the server's own choice
+        if name in ("SPOP", "SRANDMEMBER") and (len(words) < 3 or re.fullmatch(r"-[1-9]\d*|[1-9]\d{0,4}", text[2])):
+            return None  # chance decides
         if name == "SHUTDOWN" and upper[1:] != ["FOO"]:
             return None
         if name == "TIME" and len(words) == 1:

@@ -19,6 +19,9 @@ const DRAWS_MAX: u64 = 1 << 27;
 /// SPOP key [count]
 pub(super) fn spop(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
+    if ctx.args.left() > 1 {
+        return Err(Error::SYNTAX);
+    }
     if ctx.args.is_empty() {
         let popped = match ctx.txn.find_as::<Set>(&key)? {
             Some(found) => pop(ctx, &key, found, 1),
@@ -30,9 +33,8 @@ pub(super) fn spop(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
         return Ok(());
     }
-    let count = ctx.args.int()?;
-    ctx.args.end()?;
-    let count = usize::try_from(count).map_err(|_| Error::NOT_POSITIVE)?;
+    let count = ctx.args.int().ok().and_then(|n| usize::try_from(n).ok());
+    let count = count.ok_or(Error::NOT_POSITIVE)?;
     let found = ctx.txn.find_as::<Set>(&key)?;
     let Some(found) = found.filter(|_| count > 0) else {
         ctx.reply.set(0);
@@ -80,6 +82,9 @@ fn pop_all(ctx: &mut Ctx<'_, '_>, key: &Key<'_>, found: Found) {
 /// SRANDMEMBER key [count]
 pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
+    if ctx.args.left() > 1 {
+        return Err(Error::SYNTAX);
+    }
     if ctx.args.is_empty() {
         let set = ctx.txn.read_as::<Set>(&key)?;
         match set.as_ref().and_then(|set| set.at_rank(random_rank(set))) {
@@ -89,7 +94,6 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Ok(());
     }
     let count = ctx.args.int()?;
-    ctx.args.end()?;
     if count == i64::MIN {
         return Err(Error::NOT_LONG);
     }

@@ -223,8 +223,8 @@ fn what_is_popped_is_gone() {
             ("spop s", "$-1"),
             ("spop s 3", "*0"),
             ("spop s -1", "-ERR value is out of range, must be positive"),
-            ("spop s x", "-ERR value is not an integer or out of range"),
-            ("spop s 1 2", "-ERR syntax error"),
+            ("spop s x", "-ERR value is out of range, must be positive"),
+            ("spop s x 2", "-ERR syntax error"),
         ],
     );
 }
@@ -252,7 +252,11 @@ fn random_members_are_members() {
             ("srandmember nothing", "$-1"),
             ("srandmember nothing 3", "*0"),
             ("srandmember nothing -3", "*0"),
-            ("srandmember s 1 2", "-ERR syntax error"),
+            ("srandmember s x 2", "-ERR syntax error"),
+            (
+                "srandmember s x",
+                "-ERR value is not an integer or out of range",
+            ),
             (
                 "srandmember s -9223372036854775808",
                 "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
