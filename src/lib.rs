@@ -20,6 +20,8 @@
 //! * [`exec`]: what a command is, which shards it locks, how it is run, what
 //!   effect it leaves. **A handler sees only the keys that its row declares.**
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
+//! * [`persist`]: values as bytes outside the server, and back. **Trusts nothing**
+//!   that it reads.
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
@@ -44,6 +46,7 @@ pub mod config;
 pub mod exec;
 pub mod net;
 pub mod observe;
+pub mod persist;
 pub mod protocol;
 pub mod pubsub;
 pub mod server;

@@ -42,9 +42,16 @@ const NUMBERS: &[&str] = &[
     "007",
     "",
 ];
-const SETTINGS: &[&str] = &["--proto-max-bulk-len", "1mb", "--databases", "4"];
+const SETTINGS: &[&str] = &[
+    "--proto-max-bulk-len",
+    "1mb",
+    "--databases",
+    "4",
+    "--enable-debug-command",
+    "yes",
+];
 
-fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     let args: Vec<OsString> = SETTINGS.iter().map(OsString::from).collect();
     let Ok(Invocation::Run(sources)) = Invocation::parse(&args) else {
         panic!("not a run");
@@ -53,7 +60,7 @@ fn engine() -> Engine {
     Engine::new(Arc::new(settings), larder::command::table(), 1)
 }
 
-fn session(engine: &Engine) -> Session {
+pub(crate) fn session(engine: &Engine) -> Session {
     let client = engine.clients.add(Arrival {
         addr: "127.0.0.1:1".into(),
         local_addr: "127.0.0.1:2".into(),
@@ -103,7 +110,12 @@ pub fn run(data: &[u8]) {
     clock::freeze(0);
 }
 
-fn run_commands(engine: &Engine, session: &mut Session, commands: &[Vec<Vec<u8>>]) {
+/// Runs commands together, each of which must be answered, and gives the replies.
+pub(crate) fn run_commands(
+    engine: &Engine,
+    session: &mut Session,
+    commands: &[Vec<Vec<u8>>],
+) -> Vec<u8> {
     let mut batch = Batch::default();
     for words in commands {
         let first = batch.argv.len();
@@ -121,6 +133,7 @@ fn run_commands(engine: &Engine, session: &mut Session, commands: &[Vec<Vec<u8>>
         _ => assert!(answered <= commands.len()),
     }
     session.closing = Closing::No;
+    replies
 }
 
 fn command(engine: &Engine, choices: &mut Choices<'_>) -> Vec<Vec<u8>> {

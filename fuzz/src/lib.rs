@@ -3,10 +3,12 @@
 //!
 //!     cargo +nightly fuzz run parse
 //!     cargo +nightly fuzz run commands
+//!     cargo +nightly fuzz run payload
 //!     cargo test --manifest-path fuzz/Cargo.toml
 
 pub mod commands;
 pub mod parse;
+pub mod payload;
 pub mod reply;
 
 /// Takes choices out of a fuzzer's bytes; where they end, every choice is 0.
@@ -83,6 +85,11 @@ mod tests {
     #[test]
     fn random_bytes_do_no_harm_to_the_parser() {
         run(super::parse::run, 20_000);
+    }
+
+    #[test]
+    fn random_payloads_do_no_harm() {
+        run(super::payload::run, 5_000);
     }
 
     #[test]

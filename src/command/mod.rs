@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod database;
 mod debug;
+mod dump;
 mod expire;
 mod help;
 mod hyperloglog;
@@ -42,6 +43,7 @@ const FAMILIES: &[&[Spec]] = &[
     zset::SPECS,
     keys::SPECS,
     expire::SPECS,
+    dump::SPECS,
     scan::SPECS,
     object::SPECS,
     database::SPECS,

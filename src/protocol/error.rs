@@ -63,6 +63,18 @@ errors! {
     HLL_TYPE = "WRONGTYPE Key is not a valid HyperLogLog string value.";
     /// A HyperLogLog whose registers are not all there, or too many.
     HLL_CORRUPT = "INVALIDOBJ Corrupted HLL object detected";
+    /// RESTORE of a key that is there.
+    BUSY_KEY = "BUSYKEY Target key name already exists.";
+    /// RESTORE with a negative time to live.
+    RESTORE_TTL = "ERR Invalid TTL value, must be >= 0";
+    /// RESTORE with a negative idle time.
+    RESTORE_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0";
+    /// RESTORE with a frequency that is no byte.
+    RESTORE_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+    /// RESTORE of what no version that is known has written, or not so.
+    RESTORE_FOOTER = "ERR DUMP payload version or checksum are wrong";
+    /// RESTORE of what is no value.
+    RESTORE_FORMAT = "ERR Bad data format";
     /// MSETEX with a number of keys that is none.
     NUMKEYS = "ERR invalid numkeys value or out of range";
     /// LCS with two ways to reply.

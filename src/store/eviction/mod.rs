@@ -286,6 +286,29 @@ impl Evictor {
         now.saturating_sub(moment)
     }
 
+    /// A record of which [`Evictor::idle_seconds`] says so much, as far back as
+    /// moments were noted.
+    pub fn record_of_idle(&self, seconds: u64) -> u32 {
+        if self.order() == Order::Time {
+            let ticks = seconds.saturating_mul(1000).div_ceil(62) as u32;
+            return self.time.load(Ordering::Relaxed).wrapping_sub(ticks);
+        }
+        let then = (clock::unix_ms() / 1000).saturating_sub(seconds);
+        let moments = self.moments.lock();
+        let after = moments.partition_point(|m| m.1 <= then);
+        let moment = moments.get(after.saturating_sub(1));
+        let ticks = moment.map_or_else(|| self.policy.now().0, |m| m.0);
+        match self.order() {
+            Order::Learned => Record::on_insert(None, Now(ticks)).0,
+            _ => LruRecord::used(ticks).0,
+        }
+    }
+
+    /// A record of which [`Evictor::frequency`] says so much.
+    pub fn record_of_frequency(&self, frequency: u8) -> u32 {
+        LfuRecord::with_counter(frequency, self.minute()).0
+    }
+
     /// The logarithmic count of uses, for OBJECT FREQ.
     pub fn frequency(&self, access: u32) -> u8 {
         LfuRecord(access).counter(self.minute(), self.lfu()) as u8

@@ -55,6 +55,11 @@ impl LfuRecord {
         Self::pack(LFU_INIT, minute)
     }
 
+    /// With a counter of so much.
+    pub fn with_counter(counter: u8, minute: u32) -> Self {
+        Self::pack(counter.into(), minute)
+    }
+
     /// The counter after the minutes since; what `OBJECT FREQ` shows. The sample with the least goes.
     pub fn counter(self, minute: u32, c: LfuConfig) -> u32 {
         let idle = minute.wrapping_sub(self.0 >> 8) & 0xFFFF;
