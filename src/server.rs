@@ -285,6 +285,8 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         if worker == 0 && tenth.elapsed() > Duration::from_millis(100) {
             tenth = Instant::now();
             trim_buffers(&engine);
+            let clients = &engine.clients;
+            clients.owed().drop_debtors(|| clients.all());
         }
         if worker == 0 && second.elapsed() > Duration::from_secs(1) {
             second = Instant::now();
@@ -325,7 +327,6 @@ fn every_second(engine: &Engine) {
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
-    engine.clients.owed().drop_debtors(|| engine.clients.all());
     close_idle(engine);
 }
 

@@ -366,15 +366,15 @@ impl Client {
         }
         let first = letters.is_empty();
         letters.append_shared(form);
+        self.inbox.publish(&letters);
         let owes = letters.len() + self.output_bytes.load(Ordering::Relaxed) as usize;
         if self.owed.is_too_much(self, owes, false) {
+            // The figures stay: until it has gone, who looks can see why.
             *letters = Output::default();
-            self.inbox.publish(&letters);
             drop(letters);
             self.kill();
             return;
         }
-        self.inbox.publish(&letters);
         if first {
             self.wishes.fetch_or(MAIL, Ordering::Release);
             drop(letters);
