@@ -93,6 +93,14 @@ pub trait Family: Member + Clone {
     fn heap_bytes(&self) -> usize;
     /// How many allocations must be freed with it, about.
     fn free_effort(&self) -> usize;
+    /// The first of its elements' own deadlines, where any has one, in Unix
+    /// milliseconds.
+    fn due_ms(&self) -> Option<u64> {
+        None
+    }
+    /// Removes elements whose deadline has passed, `most` at most, showing each to
+    /// `gone`.
+    fn expire(&mut self, _now_ms: u64, _most: usize, _gone: impl FnMut(&[u8])) {}
 }
 
 /// Every family, by its module, its name and its encodings, each with the tag
@@ -174,6 +182,21 @@ macro_rules! families {
                     $(Object::$family(ref value) => Family::free_effort(value),)*
                 }
             }
+
+            /// As [`Family::due_ms`].
+            #[inline]
+            pub fn due_ms(&self) -> Option<u64> {
+                match *self {
+                    $(Object::$family(ref value) => Family::due_ms(value),)*
+                }
+            }
+
+            /// As [`Family::expire`].
+            pub fn expire(&mut self, now_ms: u64, most: usize, gone: impl FnMut(&[u8])) {
+                match *self {
+                    $(Object::$family(ref mut value) => Family::expire(value, now_ms, most, gone),)*
+                }
+            }
         }
 
         $(
@@ -208,6 +231,7 @@ macro_rules! families {
 
 families! {
     list::List "list" { Packed = 0, Quick = 1 },
+    hash::Hash "hash" { Packed = 4, Table = 5 },
     set::Set "set" { Ints = 6, Packed = 7, Table = 8 },
     zset::ZSet "zset" { Packed = 10, Tree = 11 },
 }

@@ -474,7 +474,17 @@ impl<P: Payload> Dict<P> {
 
     /// Finds a key.
     pub fn find(&self, key: &[u8]) -> Option<Place> {
-        let digest = hash::digest(key);
+        self.find_where(hash::digest(key), |element| element.key() == key)
+    }
+
+    /// Finds an element by its key's digest and by what `is_it` says of it, which
+    /// may be asked about some with other digests, too.
+    #[inline]
+    pub fn find_where<'a>(
+        &'a self,
+        digest: u64,
+        mut is_it: impl FnMut(Element<'a, P>) -> bool,
+    ) -> Option<Place> {
         let (lines, _) = self.leaf(prefix(digest));
         let frag = frag(digest);
         let first = home(frag, lines.len());
@@ -483,7 +493,7 @@ impl<P: Payload> Dict<P> {
             let line = &lines[at];
             for slot in line.tags.matches(frag as u8) {
                 let owned = line.owned(slot);
-                if u32::from(owned.place()) == frag >> 8 && owned.element().key() == key {
+                if u32::from(owned.place()) == frag >> 8 && is_it(owned.element()) {
                     return Some(Place {
                         digest,
                         line: at as u32,
