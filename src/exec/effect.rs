@@ -75,6 +75,11 @@ impl Event {
         class: 'x',
         name: "expired",
     };
+    /// Elements of the key's value were removed because their deadlines had passed.
+    pub const ITEMS_EXPIRED: Event = Event {
+        class: 'x',
+        name: "hexpired",
+    };
     /// The key was removed to make room.
     pub const EVICTED: Event = Event {
         class: 'e',

@@ -1,22 +1,29 @@
-//! Punctual expiry: removes keys soon after their deadline, in slices.
+//! Punctual expiry: removes keys, and fields of hashes, soon after their deadline,
+//! in slices.
 
 use std::sync::atomic::Ordering;
 
+use super::args::Key;
 use super::effect::{Change, Effect, Event, Removal};
 use super::engine::Engine;
+use super::txn::Txn;
 use super::waiting;
-use crate::base::clock;
+use crate::base::{clock, hash};
 use crate::store::garbage::Garbage;
+use crate::store::keyspace::Locked;
+use crate::store::table::Due;
 
 /// Segments looked through under one lock: some 1,300 keys at most.
 const SEGMENTS: usize = 4;
+/// Fields removed under one lock.
+const FIELDS: usize = 1_000;
 /// From this jump of the clock on every timer is looked at: the wheel's past is
 /// 8 s long.
 const JUMP_MS: u64 = 5_000;
 
 /// Removes what is over in one shard, in one slice, on the thread of a worker;
 /// true where there is more.
-pub fn slice(engine: &Engine, worker: usize, shard: usize) -> bool {
+pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     if !engine.active_expiry.load(Ordering::Relaxed) {
         return false;
     }
@@ -27,23 +34,27 @@ pub fn slice(engine: &Engine, worker: usize, shard: usize) -> bool {
     let wanted = engine.effects.wanted();
     let mut effect = Effect::default();
     let mut more = false;
-    let mut shard = engine.keyspace.lock(shard);
+    let mut shard = engine.keyspace.lock(index);
     let last = std::mem::replace(&mut shard.swept_ms, now_ms);
     let all = last != 0 && last.abs_diff(now_ms) > JUMP_MS;
     let mut awaited = Vec::new();
     let named = wanted || shard.watched() > 0 || shard.all_awaited().next().is_some();
     let mut gone: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut partly: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut garbage = Garbage::default();
     let mut count = 0;
     for (db, table) in shard.tables_mut() {
-        if table.volatile() == 0 {
+        if table.is_lasting() {
             continue;
         }
         let most = if all { usize::MAX } else { SEGMENTS };
-        more |= table.expire(now_ms, most, all, &mut garbage, |entry| {
-            count += 1;
-            if named {
-                gone.push((db, entry.key().to_vec()));
+        more |= table.expire(now_ms, most, all, &mut garbage, |entry, due| match due {
+            Due::Items => partly.push((db, entry.key().to_vec())),
+            Due::Entry => {
+                count += 1;
+                if named {
+                    gone.push((db, entry.key().to_vec()));
+                }
             }
         });
         table.publish_bytes();
@@ -67,12 +78,36 @@ pub fn slice(engine: &Engine, worker: usize, shard: usize) -> bool {
     if !effect.changes.is_empty() {
         engine.effects.deliver(&effect);
     }
-    drop(shard);
+    let is_lazy = engine.effects.is_lazy(Removal::Expiry);
+    if partly.is_empty() {
+        drop(shard);
+    } else {
+        let locked = Locked::One(index, shard);
+        let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
+        more |= expire_fields(&mut txn, &partly);
+        let outcome = txn.commit();
+        engine.reclaimer.free(outcome.garbage, is_lazy);
+        awaited.extend(outcome.changed);
+    }
     if !awaited.is_empty() {
         waiting::serve(engine, worker, awaited);
     }
-    engine
-        .reclaimer
-        .free(garbage, engine.effects.is_lazy(Removal::Expiry));
+    engine.reclaimer.free(garbage, is_lazy);
     more
+}
+
+/// Removes fields that are over from these keys' hashes; true where some are left.
+fn expire_fields(txn: &mut Txn<'_>, keys: &[(u32, Vec<u8>)]) -> bool {
+    let mut left = FIELDS;
+    for (db, key) in keys {
+        let key = Key {
+            bytes: key,
+            digest: hash::digest(key),
+        };
+        left -= txn.expire_items(*db, &key, left);
+        if left == 0 {
+            return true;
+        }
+    }
+    false
 }

@@ -254,6 +254,18 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// As [`Txn::look_up`], for a value of a known family; an error where it is of
+    /// another type.
+    pub fn look_up_as<T: Family>(&mut self, key: &Key<'_>) -> Result<Option<Found>, Error> {
+        let Some(found) = self.look_up(key) else {
+            return Ok(None);
+        };
+        match View::<T>::of(self.entry(found).value()) {
+            Some(_) => Ok(Some(found)),
+            None => Err(Error::WRONG_TYPE),
+        }
+    }
+
     /// The value that [`Txn::find_as`] found.
     pub fn view<T: Family>(&self, found: Found) -> View<'_, T> {
         View::of(self.entry(found).value()).expect("what was found is of this family")
@@ -410,8 +422,9 @@ impl<'a> Txn<'a> {
         change: impl FnOnce(&mut T, &mut Events) -> R,
     ) -> R {
         let mut events = Events::new();
-        let mut entry = self.table_mut(found).entry_mut(found.place);
-        let changed = entry.change_object(|object| {
+        let now_ms = self.now_ms;
+        let table = self.table_mut(found);
+        let changed = table.change_object(found.place, now_ms, |object| {
             let value = T::of_mut(object)?;
             let result = change(value, &mut events);
             Some((result, value.is_empty() && !T::STAYS_EMPTY))
@@ -551,9 +564,53 @@ impl<'a> Txn<'a> {
         self.locked.shard_mut(found.shard).stats.expired += 1;
         self.touched(found.shard, found.db, &key);
         self.record(found.db, &key, Event::EXPIRED);
-        if let Some(effect) = &mut self.effect {
+        let word = self.effects.removal_word(Removal::Expiry);
+        self.propagate(found.db, vec![word.into(), key]);
+    }
+
+    /// Removes elements whose deadline has passed from a key's value, `most` at
+    /// most, and the key with the last of them. Returns how many it removed.
+    pub fn expire_items(&mut self, db: u32, key: &Key<'_>, most: usize) -> usize {
+        let Some(found) = self.find_in(db, key) else {
+            return 0;
+        };
+        let (now_ms, wanted) = (self.now_ms, self.effect.is_some());
+        let mut words = vec![b"HDEL".to_vec(), key.bytes.to_vec()];
+        let mut count = 0;
+        let table = self.table_mut(found);
+        let is_empty = table.change_object(found.place, now_ms, |object| {
+            object.expire(now_ms, most, |item| {
+                count += 1;
+                if wanted {
+                    words.push(item.to_vec());
+                }
+            });
+            object.is_empty()
+        });
+        if count == 0 {
+            return 0;
+        }
+        let stats = &mut self.locked.shard_mut(found.shard).stats;
+        stats.expired_fields += count as u64;
+        self.touched(found.shard, db, key.bytes);
+        self.record(db, key.bytes, Event::ITEMS_EXPIRED);
+        self.propagate(db, words);
+        if is_empty == Some(true) {
+            let table = self.table_mut(found);
+            let object = table.remove(found.place);
+            table.publish_bytes();
+            self.garbage.add(object);
+            self.record(db, key.bytes, Event::DEL);
             let word = self.effects.removal_word(Removal::Expiry);
-            effect.commands.push((found.db, vec![word.into(), key]));
+            self.propagate(db, vec![word.into(), key.bytes.to_vec()]);
+        }
+        count
+    }
+
+    /// Counts fields that a command found to be over, or gave a time in the past.
+    pub fn count_expired_fields(&mut self, key: &Key<'_>, fields: usize) {
+        if fields > 0 {
+            self.shard_for(key).stats.expired_fields += fields as u64;
         }
     }
 
@@ -575,10 +632,8 @@ impl<'a> Txn<'a> {
         self.touched(shard, db, &key);
         self.garbage.add(object);
         self.record(db, &key, Event::EVICTED);
-        if let Some(effect) = &mut self.effect {
-            let word = self.effects.removal_word(Removal::Eviction);
-            effect.commands.push((db, vec![word.into(), key]));
-        }
+        let word = self.effects.removal_word(Removal::Eviction);
+        self.propagate(db, vec![word.into(), key]);
     }
 
     // ----- whole databases ------------------------------------------------
@@ -669,6 +724,13 @@ impl<'a> Txn<'a> {
                 key: key.into(),
                 event,
             });
+        }
+    }
+
+    /// Has a command run at followers as well, beside the one that is running.
+    fn propagate(&mut self, db: u32, words: Vec<Vec<u8>>) {
+        if let Some(effect) = &mut self.effect {
+            effect.commands.push((db, words));
         }
     }
 

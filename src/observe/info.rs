@@ -400,7 +400,7 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     );
     lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     lines.put("expired_keys", stats.expired);
-    lines.put("expired_fields", 0);
+    lines.put("expired_fields", stats.expired_fields);
     lines.ratio("expired_stale_perc", 0.0);
     lines.ratio("expired_keys_with_volatile_items_stale_perc", 0.0);
     lines.put("expired_time_cap_reached_count", 0);
@@ -573,8 +573,8 @@ fn keyspace(source: &Source<'_>, lines: &mut Lines) {
         lines.put(
             &format!("db{number}"),
             format_args!(
-                "keys={},expires={},avg_ttl={},keys_with_volatile_items=0",
-                db.keys, db.volatile, db.ttl_mean_ms
+                "keys={},expires={},avg_ttl={},keys_with_volatile_items={}",
+                db.keys, db.volatile, db.ttl_mean_ms, db.with_volatile_items
             ),
         );
     }

@@ -15,6 +15,8 @@ pub struct Database {
     pub keys: usize,
     /// Keys with a deadline.
     pub volatile: usize,
+    /// Keys whose elements have deadlines.
+    pub with_volatile_items: usize,
     /// Bytes of the tables, without the entries.
     pub table_bytes: usize,
     /// Milliseconds that a key with a deadline still has, on average.
@@ -53,12 +55,14 @@ impl Data {
             sum.hits += stats.hits;
             sum.misses += stats.misses;
             sum.expired += stats.expired;
+            sum.expired_fields += stats.expired_fields;
             sum.evicted += stats.evicted;
             sum.changes += stats.changes;
             for (number, table) in shard.tables() {
                 let db = data.databases.entry(number).or_default();
                 db.keys += table.len();
                 db.volatile += table.volatile();
+                db.with_volatile_items += table.with_volatile_items();
                 db.table_bytes += table.overhead_bytes();
                 if table.volatile() == 0 {
                     continue;

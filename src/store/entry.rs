@@ -642,6 +642,20 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The first deadline of its elements, where any has one.
+    #[inline]
+    pub fn items_due_ms(&self) -> Option<u64> {
+        match self.value() {
+            Value::Object(object) => object.get().due_ms(),
+            _ => None,
+        }
+    }
+
+    /// When it, or an element of it, is over.
+    pub fn due_ms(&self) -> Option<u64> {
+        earliest(self.deadline(), self.items_due_ms())
+    }
+
     /// The eviction policy's record.
     #[inline]
     pub fn access(&self) -> u32 {
@@ -675,6 +689,14 @@ impl<'a> Entry<'a> {
             Value::Object(object) => own + object.get().heap_bytes(),
             Value::Int(_) | Value::Str(_) => own,
         }
+    }
+}
+
+/// The first of two deadlines.
+pub(super) fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

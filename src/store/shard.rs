@@ -25,6 +25,8 @@ pub struct Stats {
     pub misses: u64,
     /// Keys removed because their deadline had passed.
     pub expired: u64,
+    /// Fields of hashes removed because their deadline had passed.
+    pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
     /// Changes since the last snapshot.

@@ -38,7 +38,7 @@ pub use place::Place;
 
 use place::Generation;
 
-use super::entry::{self, Draft, Entry, EntryMut, Object, Slab};
+use super::entry::{self, Draft, Entry, EntryMut, Object, Slab, earliest};
 use super::garbage::Garbage;
 use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
@@ -227,6 +227,15 @@ fn earlier(a: u32, b: u32) -> u32 {
     }
 }
 
+/// What of an entry is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// All of it.
+    Entry,
+    /// Some of its elements.
+    Items,
+}
+
 /// The smallest size for `count` entries that leaves some room to grow.
 fn size_for(count: usize) -> u8 {
     let wanted = (count + count / 6).div_ceil(WIDTH).min(LINES_MAX);
@@ -245,6 +254,8 @@ pub struct Table {
     shard_bits: u8,
     count: usize,
     volatile: usize,
+    /// Entries whose elements have deadlines.
+    with_volatile_items: usize,
     /// Entries that own something outside the slab.
     outside: usize,
     slab: Slab,
@@ -267,6 +278,7 @@ impl Table {
             shard_bits,
             count: 0,
             volatile: 0,
+            with_volatile_items: 0,
             outside: 0,
             slab: Slab::new(),
             lines,
@@ -288,6 +300,16 @@ impl Table {
     /// Number of entries with a deadline.
     pub fn volatile(&self) -> usize {
         self.volatile
+    }
+
+    /// Number of entries whose elements have deadlines.
+    pub fn with_volatile_items(&self) -> usize {
+        self.with_volatile_items
+    }
+
+    /// Whether nothing in it ever goes by itself.
+    pub fn is_lasting(&self) -> bool {
+        self.volatile == 0 && self.with_volatile_items == 0
     }
 
     /// Bytes of the pages behind entries and lines, for reports.
@@ -436,9 +458,8 @@ impl Table {
             self.grow(first);
             (first, _) = self.group(self.index(digest));
         }
-        let timer = Timer::new(draft.deadline, now_ms);
         let at = entry::create(&mut self.slab, draft);
-        self.count_in(at, timer);
+        let timer = Timer::new(self.count_in(at), now_ms);
         self.generation.advance();
         let frag = frag(digest);
         let due = due_tick(timer, now_ms);
@@ -451,18 +472,18 @@ impl Table {
     /// Puts another value, and deadline, in the place of an entry with the same
     /// key; what the object was that it replaces, the caller drops.
     pub fn replace(&mut self, place: Place, draft: Draft<'_>, now_ms: u64) -> Option<Object> {
-        let timer = Timer::new(draft.deadline, now_ms);
+        let deadline = draft.deadline;
         let old = address(self.slot(place));
         let was_volatile = self.entry(place).deadline().is_some();
         if self.entry_mut(place).overwrite(&draft) {
             self.volatile -= usize::from(was_volatile);
-            self.volatile += usize::from(timer.is_set());
-            self.set_timer(place, timer, now_ms);
+            self.volatile += usize::from(deadline.is_some());
+            self.set_timer(place, Timer::new(deadline, now_ms), now_ms);
             return None;
         }
         let at = entry::create(&mut self.slab, draft);
         self.count_out(old);
-        self.count_in(at, timer);
+        let timer = Timer::new(self.count_in(at), now_ms);
         // SAFETY: the slot is given its successor below, under the same `&mut self`.
         let object = unsafe { entry::destroy(&mut self.slab, old) };
         let bits = self.slot_mut(place);
@@ -477,15 +498,15 @@ impl Table {
         if self.entry_mut(place).set_deadline(deadline) {
             self.volatile -= usize::from(before.is_some());
             self.volatile += usize::from(deadline.is_some());
-            self.set_timer(place, Timer::new(deadline, now_ms), now_ms);
+            let due_ms = self.entry(place).due_ms();
+            self.set_timer(place, Timer::new(due_ms, now_ms), now_ms);
             return;
         }
-        let timer = Timer::new(deadline, now_ms);
         let old = address(self.slot(place));
         self.count_out(old);
         // SAFETY: the slot is given the new one below, under the same `&mut self`.
         let at = unsafe { entry::moved(&mut self.slab, old, deadline) };
-        self.count_in(at, timer);
+        let timer = Timer::new(self.count_in(at), now_ms);
         let bits = self.slot_mut(place);
         *bits = slot_for(at, ((*bits >> PLACE_AT) as u32) << 8, timer);
         self.set_timer(place, timer, now_ms);
@@ -500,12 +521,16 @@ impl Table {
         segment.due = earlier(segment.due, due);
     }
 
-    fn count_in(&mut self, at: NonNull<u8>, timer: Timer) {
+    /// Counts an entry, and says when something in it is due.
+    fn count_in(&mut self, at: NonNull<u8>) -> Option<u64> {
         // SAFETY: a live entry.
         let entry = unsafe { Entry::new(at) };
+        let items_due_ms = entry.items_due_ms();
         self.outside += usize::from(entry.is_outside());
-        self.volatile += usize::from(timer.is_set());
+        self.volatile += usize::from(entry.deadline().is_some());
+        self.with_volatile_items += usize::from(items_due_ms.is_some());
         self.count += 1;
+        earliest(entry.deadline(), items_due_ms)
     }
 
     fn count_out(&mut self, at: NonNull<u8>) {
@@ -513,7 +538,30 @@ impl Table {
         let entry = unsafe { Entry::new(at) };
         self.outside -= usize::from(entry.is_outside());
         self.volatile -= usize::from(entry.deadline().is_some());
+        self.with_volatile_items -= usize::from(entry.items_due_ms().is_some());
         self.count -= 1;
+    }
+
+    /// Has `change` change an entry's object, as [`EntryMut::change_object`] does.
+    pub fn change_object<R>(
+        &mut self,
+        place: Place,
+        now_ms: u64,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        let mut entry = self.entry_mut(place);
+        let (result, before, after) = entry.change_object(|object| {
+            let before = object.due_ms();
+            let result = change(object);
+            (result, before, object.due_ms())
+        })?;
+        if before != after {
+            self.with_volatile_items -= usize::from(before.is_some());
+            self.with_volatile_items += usize::from(after.is_some());
+            let due_ms = earliest(self.entry(place).deadline(), after);
+            self.set_timer(place, Timer::new(due_ms, now_ms), now_ms);
+        }
+        Some(result)
     }
 
     /// Removes an entry; what its object was, the caller drops.
@@ -704,6 +752,12 @@ impl Table {
         clock::random_below(self.directory.len() as u64) as usize
     }
 
+    /// Whether a slot's entry has a deadline of its own.
+    fn is_volatile(&self, bits: u64) -> bool {
+        let is_timed = timer(bits).is_set();
+        is_timed && (self.with_volatile_items == 0 || self.read(bits).deadline().is_some())
+    }
+
     /// Shows up to `most` entries that lie side by side from a random place on:
     /// a random sample, since the order is that of the digests. With
     /// `volatile`, only those with a deadline.
@@ -723,7 +777,7 @@ impl Table {
                 let at = (from + i) % lines.len();
                 for slot in lines[at].tags.taken() {
                     let bits = lines[at].slots[slot];
-                    if volatile && !timer(bits).is_set() {
+                    if volatile && !self.is_volatile(bits) {
                         continue;
                     }
                     // SAFETY: a prefetch has no effect but on caches.
@@ -742,8 +796,10 @@ impl Table {
     }
 
     /// Removes entries whose deadline has passed, showing each to `gone` first and
-    /// leaving what their objects were in `garbage`, from segments that are due; stops after `most` segments looked through
-    /// and says whether there may be more. With `all`, every timer is looked at:
+    /// leaving what their objects were in `garbage`, from segments that are due;
+    /// shows those that stay but have elements to be removed as well, which is left
+    /// to the caller. Stops after `most` segments looked through and says whether
+    /// there may be more. With `all`, every timer is looked at:
     /// for after a jump of the clock, and with no bound to `most`, since nothing
     /// is kept of how far it came.
     pub fn expire(
@@ -752,9 +808,9 @@ impl Table {
         most: usize,
         all: bool,
         garbage: &mut Garbage,
-        mut gone: impl FnMut(Entry<'_>),
+        mut gone: impl FnMut(Entry<'_>, Due),
     ) -> bool {
-        if self.volatile == 0 {
+        if self.is_lasting() {
             return false;
         }
         let now_tick = tick(now_ms);
@@ -785,7 +841,7 @@ impl Table {
         now_ms: u64,
         all: bool,
         garbage: &mut Garbage,
-        gone: &mut impl FnMut(Entry<'_>),
+        gone: &mut impl FnMut(Entry<'_>, Due),
     ) {
         let mut next_due = NEVER_DUE;
         let mut due: smallvec::SmallVec<[(usize, usize); 64]> = smallvec::SmallVec::new();
@@ -809,7 +865,7 @@ impl Table {
             let entry = self.read(bits);
             let deadline = entry.deadline();
             if deadline.is_some_and(|ms| ms <= now_ms) {
-                gone(entry);
+                gone(entry, Due::Entry);
                 // Not by way of `remove`, which might shrink under our feet.
                 self.generation.advance();
                 self.directory[first].take(at, slot);
@@ -817,7 +873,11 @@ impl Table {
                 // SAFETY: the slot is free now.
                 garbage.add(unsafe { entry::destroy(&mut self.slab, address(bits)) });
             } else {
-                let timer = Timer::new(deadline, now_ms);
+                let due_ms = entry.due_ms();
+                if due_ms.is_some_and(|ms| ms <= now_ms) {
+                    gone(entry, Due::Items);
+                }
+                let timer = Timer::new(due_ms, now_ms);
                 let bits = &mut self.directory[first].lines_mut()[at].slots[slot];
                 *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
                 next_due = earlier(next_due, due_tick(timer, now_ms));

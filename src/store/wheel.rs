@@ -41,7 +41,10 @@ impl Timer {
         let Some(deadline) = deadline_ms else {
             return Timer::NEVER;
         };
-        let deadline = deadline.max(now_ms);
+        if deadline <= now_ms {
+            // Over already, and so due at once.
+            return Timer((now_ms >> shift(0) & 1023) as u16);
+        }
         let tick = deadline.saturating_add(TICK_MS - 1) >> shift(0);
         if tick - (now_ms >> shift(0)) < REACH {
             return Timer((tick & 1023) as u16);

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::entry::{BLOB_MIN, NewValue};
 use crate::store::garbage::Garbage;
+use crate::types::hash::{Expiry, Hash, Limits};
 
 const KEYS: u16 = 700;
 const START_MS: u64 = 1_800_000_000_000;
@@ -190,7 +191,8 @@ impl Pair {
             let mut gone = Vec::new();
             let more = self
                 .table
-                .expire(now, most, all, &mut Garbage::default(), |entry| {
+                .expire(now, most, all, &mut Garbage::default(), |entry, due| {
+                    assert_eq!(due, Due::Entry);
                     gone.push(entry.key().to_vec());
                 });
             for key in gone {
@@ -477,6 +479,143 @@ fn keys_of_every_length_are_told_apart_wherever_they_differ() {
             let mut other = key.clone();
             other[at] ^= 0x80;
             assert!(!is_same(&key, &other), "{n} {at}");
+        }
+    }
+}
+
+/// What is done to hashes whose fields have deadlines.
+#[derive(Clone, Debug)]
+enum FieldOp {
+    /// Puts a hash with a field that goes after so long, or one without.
+    Put(u8, Option<u64>),
+    /// Gives the field another deadline, or none.
+    Change(u8, Option<u64>),
+    /// Gives the key another deadline, or none.
+    Deadline(u8, Option<u64>),
+    Remove(u8),
+    /// Lets time pass, and removes what is over.
+    Pass(u64),
+}
+
+fn field_ops() -> impl Strategy<Value = Vec<FieldOp>> {
+    let ahead = || prop::option::weighted(0.8, prop_oneof![0u64..300, 0u64..40_000]);
+    let op = prop_oneof![
+        4 => (any::<u8>(), ahead()).prop_map(|(n, ms)| FieldOp::Put(n, ms)),
+        3 => (any::<u8>(), ahead()).prop_map(|(n, ms)| FieldOp::Change(n, ms)),
+        2 => (any::<u8>(), ahead()).prop_map(|(n, ms)| FieldOp::Deadline(n, ms)),
+        1 => any::<u8>().prop_map(FieldOp::Remove),
+        3 => prop_oneof![0u64..200, 0u64..4_000].prop_map(FieldOp::Pass),
+    ];
+    prop::collection::vec(op, 1..150)
+}
+
+fn field(due_ms: Option<u64>) -> Object {
+    let limits = Limits {
+        fields: 8,
+        bytes: 8,
+    };
+    let mut hash = Hash::new();
+    hash.set(b"stays", b"v", Expiry::Never, 0, limits);
+    hash.set(b"goes", b"v", Expiry::Never, 0, limits);
+    hash.set_deadline(b"goes", due_ms);
+    hash.into()
+}
+
+proptest! {
+    #[test]
+    fn who_has_fields_that_are_over_is_shown_within_a_tick(ops in field_ops()) {
+        let mut table = Table::new(0);
+        let mut now_ms = START_MS;
+        // The key's own deadline, and its field's.
+        let mut model: HashMap<u8, (Option<u64>, Option<u64>)> = HashMap::new();
+        for op in ops {
+            let find = |table: &Table, n: u8| {
+                let key = key(n.into());
+                table.find(hash::digest(&key), &key)
+            };
+            match op {
+                FieldOp::Put(n, ms) => {
+                    let due_ms = ms.map(|ms| now_ms + ms);
+                    let key = key(n.into());
+                    let draft = Draft {
+                        key: &key,
+                        value: NewValue::Object(field(due_ms)),
+                        deadline: None,
+                        raw: false,
+                        access: 0,
+                    };
+                    match find(&table, n) {
+                        Some(place) => drop(table.replace(place, draft, now_ms)),
+                        None => drop(table.insert(hash::digest(&key), draft, now_ms)),
+                    }
+                    model.insert(n, (None, due_ms));
+                }
+                FieldOp::Change(n, ms) => {
+                    if let Some(place) = find(&table, n) {
+                        let due_ms = ms.map(|ms| now_ms + ms);
+                        table.change_object(place, now_ms, |object| *object = field(due_ms));
+                        model.get_mut(&n).expect("it is there").1 = due_ms;
+                    }
+                }
+                FieldOp::Deadline(n, ms) => {
+                    if let Some(place) = find(&table, n) {
+                        let deadline = ms.map(|ms| now_ms + ms);
+                        table.set_deadline(place, deadline, now_ms);
+                        model.get_mut(&n).expect("it is there").0 = deadline;
+                    }
+                }
+                FieldOp::Remove(n) => {
+                    if let Some(place) = find(&table, n) {
+                        table.remove(place);
+                        model.remove(&n);
+                    }
+                }
+                FieldOp::Pass(ms) => {
+                    now_ms += ms;
+                    let mut partly = Vec::new();
+                    let garbage = &mut Garbage::default();
+                    table.expire(now_ms, usize::MAX, false, garbage, |entry, due| {
+                        let is_over = entry.deadline().is_some_and(|ms| ms <= now_ms);
+                        assert_eq!(due == Due::Entry, is_over);
+                        if due == Due::Items {
+                            partly.push(entry.key().to_vec());
+                        }
+                    });
+                    model.retain(|_, row| row.0.is_none_or(|ms| ms > now_ms || now_ms - ms < TICK_MS));
+                    model.retain(|&n, _| find(&table, n).is_some());
+                    for key in partly {
+                        let place = table.find(hash::digest(&key), &key).expect("it stays");
+                        let count = table.change_object(place, now_ms, |object| {
+                            let mut count = 0;
+                            object.expire(now_ms, 10, |_| count += 1);
+                            count
+                        });
+                        assert_eq!(count, Some(1));
+                    }
+                    for (n, row) in &mut model {
+                        let place = find(&table, *n).expect("it stays");
+                        let due_ms = table.entry(place).items_due_ms();
+                        if due_ms.is_none() && row.1.is_some_and(|ms| ms <= now_ms) {
+                            row.1 = None;
+                        }
+                        let is_late = row.1.is_some_and(|ms| ms + TICK_MS < now_ms);
+                        prop_assert!(!is_late, "{row:?} at {now_ms}");
+                    }
+                }
+            }
+            prop_assert_eq!(table.len(), model.len());
+            let rows = || model.values();
+            let volatile = rows().filter(|row| row.0.is_some()).count();
+            prop_assert_eq!(table.volatile(), volatile);
+            let with_items = rows().filter(|row| row.1.is_some()).count();
+            prop_assert_eq!(table.with_volatile_items(), with_items);
+            let mut sampled = Vec::new();
+            table.sample(1_000, true, &mut sampled);
+            prop_assert_eq!(sampled.len(), volatile);
+            for (n, row) in &model {
+                let entry = table.entry(find(&table, *n).expect("it is there"));
+                prop_assert_eq!((entry.deadline(), entry.items_due_ms()), *row);
+            }
         }
     }
 }
