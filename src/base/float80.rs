@@ -86,6 +86,11 @@ impl Float80 {
         Some(Float80 { negative, ..sum })
     }
 
+    /// Whether it is less than infinity.
+    pub fn is_finite(&self) -> bool {
+        self.exponent != INFINITE
+    }
+
     /// Whether it is 0.
     fn is_zero(&self) -> bool {
         self.mantissa == 0 && self.exponent != INFINITE

@@ -1,12 +1,13 @@
 //! Deadlines: setting them, asking for them, taking them away.
 
 use crate::base::num::IntText;
+use crate::command::options::Unit;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, key, key_flag::*};
 use crate::protocol::error::Error;
 
-const CONDITION: Arg = Arg::one_of(
+pub(super) const DEADLINE_CONDITION: Arg = Arg::one_of(
     "condition",
     &[
         Arg::word("nx", "NX"),
@@ -15,8 +16,9 @@ const CONDITION: Arg = Arg::one_of(
         Arg::word("lt", "LT"),
     ],
 )
-.optional()
-.since("7.0.0");
+.optional();
+
+const CONDITION: Arg = DEADLINE_CONDITION.since("7.0.0");
 
 const OPTIONS_CAME: &[(&str, &str)] = &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")];
 const TWO_CAME: &[(&str, &str)] = &[("2.8.0", "Added the -2 reply.")];
@@ -148,23 +150,9 @@ pub const SPECS: &[Spec] = &[
         .args(&[Arg::key("key")]),
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Seconds,
-    Millis,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    /// Now.
-    Now,
-    /// The start of Unix time.
-    Epoch,
-}
-
 /// On which deadlines that a key has already it may be given another.
 #[derive(Clone, Copy, Default)]
-struct Condition {
+pub(super) struct Condition {
     nx: bool,
     xx: bool,
     gt: bool,
@@ -172,7 +160,7 @@ struct Condition {
 }
 
 impl Condition {
-    fn parse(words: &[&[u8]]) -> Result<Condition, Error> {
+    pub(super) fn parse(words: &[&[u8]]) -> Result<Condition, Error> {
         let mut condition = Condition::default();
         for word in words {
             match word.to_ascii_lowercase().as_slice() {
@@ -200,7 +188,7 @@ impl Condition {
     }
 
     /// A key without a deadline counts as one that never goes.
-    fn allows(self, before: Option<u64>, after: u64) -> bool {
+    pub(super) fn allows(self, before: Option<u64>, after: u64) -> bool {
         !(self.nx && before.is_some()
             || self.xx && before.is_none()
             || self.gt && before.is_none_or(|ms| after <= ms)
@@ -209,42 +197,28 @@ impl Condition {
 }
 
 fn expire(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    set_deadline(ctx, Unit::Seconds, From::Now)
+    set_deadline(ctx, Unit::Seconds)
 }
 
 fn pexpire(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    set_deadline(ctx, Unit::Millis, From::Now)
+    set_deadline(ctx, Unit::Millis)
 }
 
 fn expireat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    set_deadline(ctx, Unit::Seconds, From::Epoch)
+    set_deadline(ctx, Unit::UnixSeconds)
 }
 
 fn pexpireat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    set_deadline(ctx, Unit::Millis, From::Epoch)
+    set_deadline(ctx, Unit::UnixMillis)
 }
 
-fn set_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit, from: From) -> Result<(), Error> {
+fn set_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let time = ctx.args.bytes()?;
     let options = ctx.args.rest();
     // The options are read before the time, and their errors come first.
     let condition = Condition::parse(options)?;
-    let time = crate::base::num::parse_i64(time).ok_or(Error::NOT_INTEGER)?;
-    let base_ms = match from {
-        From::Now => ctx.txn.now_ms as i64,
-        From::Epoch => 0,
-    };
-    let at_ms = match unit {
-        Unit::Seconds => time.checked_mul(1000),
-        Unit::Millis => Some(time),
-    };
-    let at_ms = at_ms
-        .and_then(|ms| ms.checked_add(base_ms))
-        .ok_or_else(|| Error::expire_time(ctx.spec.name))?;
-    // What lies before the start of Unix time is as past as that.
-    let at_ms = at_ms.max(0) as u64;
-
+    let at_ms = unit.deadline(time, ctx.spec.name, ctx.txn.now_ms, i64::MIN)?;
     let found = ctx.txn.find_used(ctx.txn.db, &key);
     let found = found.filter(|&f| condition.allows(ctx.txn.entry(f).deadline(), at_ms));
     ctx.reply.flag(found.is_some());
@@ -267,22 +241,22 @@ fn set_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit, from: From) -> Result<(), Err
 }
 
 fn ttl(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    tell_deadline(ctx, Unit::Seconds, From::Now)
+    tell_deadline(ctx, Unit::Seconds)
 }
 
 fn pttl(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    tell_deadline(ctx, Unit::Millis, From::Now)
+    tell_deadline(ctx, Unit::Millis)
 }
 
 fn expiretime(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    tell_deadline(ctx, Unit::Seconds, From::Epoch)
+    tell_deadline(ctx, Unit::UnixSeconds)
 }
 
 fn pexpiretime(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    tell_deadline(ctx, Unit::Millis, From::Epoch)
+    tell_deadline(ctx, Unit::UnixMillis)
 }
 
-fn tell_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit, from: From) -> Result<(), Error> {
+fn tell_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let Some(found) = ctx.txn.peek(&key) else {
         ctx.reply.int(-2);
@@ -292,14 +266,7 @@ fn tell_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit, from: From) -> Result<(), Er
         ctx.reply.int(-1);
         return Ok(());
     };
-    let ms = match from {
-        From::Now => at_ms.saturating_sub(ctx.txn.now_ms),
-        From::Epoch => at_ms,
-    };
-    ctx.reply.int(match unit {
-        Unit::Seconds => ms.saturating_add(500) / 1000,
-        Unit::Millis => ms,
-    } as i64);
+    ctx.reply.int(unit.tell(at_ms, ctx.txn.now_ms));
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod database;
 mod debug;
 mod dump;
 mod expire;
+mod hash;
 mod help;
 mod hyperloglog;
 mod info;
@@ -23,6 +24,7 @@ mod latency;
 mod memory;
 mod module;
 mod object;
+mod options;
 mod pubsub;
 mod scan;
 mod server;
@@ -41,6 +43,7 @@ const FAMILIES: &[&[Spec]] = &[
     bitmap::SPECS,
     hyperloglog::SPECS,
     zset::SPECS,
+    hash::SPECS,
     keys::SPECS,
     expire::SPECS,
     dump::SPECS,

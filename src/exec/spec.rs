@@ -130,6 +130,8 @@ pub mod category {
     pub const SORTEDSET: u32 = 1 << 4;
     /// About sets.
     pub const SET: u32 = 1 << 3;
+    /// About hashes.
+    pub const HASH: u32 = 1 << 6;
     /// About strings.
     pub const STRING: u32 = 1 << 7;
     /// About bitmaps.
@@ -445,6 +447,8 @@ impl Arg {
 pub enum Group {
     /// Keys of any type.
     Generic,
+    /// Hashes.
+    Hash,
     /// Strings.
     String,
     /// Sets.
@@ -472,6 +476,7 @@ impl Group {
     pub const fn name(self) -> &'static str {
         match self {
             Group::Generic => "generic",
+            Group::Hash => "hash",
             Group::String => "string",
             Group::Set => "set",
             Group::Bitmap => "bitmap",

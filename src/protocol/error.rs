@@ -41,6 +41,14 @@ errors! {
     NAN_OR_INF = "ERR increment would produce NaN or Infinity";
     /// ZADD INCR's and ZINCRBY's result: opposite infinities.
     NAN_SCORE = "ERR resulting score is not a number (NaN)";
+    /// HINCRBYFLOAT by what is no finite number.
+    IS_NAN_OR_INF = "ERR value is NaN or Infinity";
+    /// HINCRBY of a field that holds something else.
+    HASH_NOT_INTEGER = "ERR hash value is not an integer";
+    /// HINCRBYFLOAT of a field that holds something else.
+    HASH_NOT_FLOAT = "ERR hash value is not a float";
+    /// A number of fields that is none, or not that of the fields that follow.
+    NUM_FIELDS = "ERR numfields should be greater than 0 and match the provided number of fields";
     /// A string that would exceed `proto-max-bulk-len`.
     TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// A negative offset.

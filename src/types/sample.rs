@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use crate::base::clock;
 
+/// Most draws with repetition: what is beyond would only fill the memory.
+pub const DRAWS_MAX: u64 = 1 << 27;
+
 /// `n` different ranks of `len` (or all of them), by rising rank; each choice of
 /// so many with the same probability.
 pub fn ranks(len: usize, n: usize) -> Vec<usize> {

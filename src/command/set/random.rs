@@ -7,14 +7,12 @@ use crate::exec::context::Ctx;
 use crate::exec::effect::{Event, Removal};
 use crate::exec::txn::Found;
 use crate::protocol::error::Error;
-use crate::types::sample;
+use crate::types::sample::{self, DRAWS_MAX};
 use crate::types::set::Set;
 
 const SPOP: Event = Event::set("spop");
 /// Members in one of the commands by which followers hear of SPOP.
 const REMOVED_TOGETHER: usize = 1024;
-/// Most draws with repetition: what is beyond would only fill the memory.
-const DRAWS_MAX: u64 = 1 << 27;
 
 /// SPOP key [count]
 pub(super) fn spop(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Commands that read a string, some of which then let go of the key.
 
-use super::options::{Expiry, Options, Takes};
 use super::{string, write_value};
+use crate::command::options::{Expiry, Options, Takes};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::protocol::error::Error;
@@ -75,7 +75,7 @@ fn part(bytes: &[u8], start: i64, end: i64) -> &[u8] {
 pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let options = Options::parse(Takes::GetEx, ctx.args.rest())?;
-    let deadline = options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms)?;
+    let deadline = options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms, 1)?;
     let Some(found) = ctx.txn.look_up(&key) else {
         ctx.reply.null();
         return Ok(());

@@ -4,6 +4,7 @@
 //! whole values, [`edit`] changes parts of one, [`count`] adds numbers, and
 //! [`lcs`] compares two.
 
+use crate::command::options::{EX, EXAT, KEEPTTL, MILLIS, NX, PERSIST, PX, PXAT, SECONDS, XX};
 use crate::exec::effect::Event;
 use crate::exec::spec::{
     Arg, ArgKind, Group, KeySpec, Spec, category::STRING, flag::*, key, key_flag::*, keys,
@@ -17,7 +18,6 @@ mod count;
 pub(super) mod edit;
 mod get;
 mod lcs;
-mod options;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -75,15 +75,6 @@ const KEY: Arg = Arg::key("key");
 const VALUE: Arg = Arg::new("value", ArgKind::String);
 const START: Arg = Arg::new("start", ArgKind::Integer);
 const END: Arg = Arg::new("end", ArgKind::Integer);
-const SECONDS: Arg = Arg::new("seconds", ArgKind::Integer);
-const MILLIS: Arg = Arg::new("milliseconds", ArgKind::Integer);
-const EX: Arg = SECONDS.token("EX");
-const PX: Arg = MILLIS.token("PX");
-const EXAT: Arg = Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT");
-const PXAT: Arg = Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT");
-const KEEPTTL: Arg = Arg::word("keepttl", "KEEPTTL");
-const NX: Arg = Arg::word("nx", "NX");
-const XX: Arg = Arg::word("xx", "XX");
 const PAIRS: Arg = Arg::block("data", &[KEY, VALUE]).multiple();
 
 const READ_KEY: &[KeySpec] = &[key(1, RO | ACCESS)];
@@ -157,7 +148,7 @@ pub const SPECS: &[Spec] = &[
             KEY,
             Arg::one_of(
                 "expiration",
-                &[EX, PX, EXAT, PXAT, Arg::word("persist", "PERSIST")],
+                &[EX, PX, EXAT, PXAT, PERSIST],
             )
             .optional(),
         ]),

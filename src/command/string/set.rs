@@ -1,8 +1,8 @@
 //! Commands that write whole strings.
 
-use super::options::{Condition, Expiry, Options, Takes, Unit};
 use super::{SET, string, write_value};
 use crate::base::num;
+use crate::command::options::{Condition, Expiry, Options, Takes, Unit};
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
@@ -95,7 +95,7 @@ fn write(
     value: NewValue<'_>,
     options: Options<'_>,
 ) -> Result<bool, Error> {
-    let deadline = options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms)?;
+    let deadline = options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms, 1)?;
     let found = match options.get {
         true => reply_old(ctx, key)?,
         false => ctx.txn.find(key),
@@ -208,7 +208,7 @@ pub(super) fn msetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let argv = ctx.args.all();
     let (words, said) = argv.split_at(ctx.args.position() + pairs * 2);
     let options = Options::parse(Takes::MsetEx, said)?;
-    let at = options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms)?;
+    let at = options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms, 1)?;
     if !hold(ctx, pairs, options.condition)? {
         ctx.reply.int(0);
         return Ok(());

@@ -130,6 +130,23 @@ impl Hash {
         }
     }
 
+    /// Shows the fields of some ranks that rise, those that are over included.
+    pub fn at_ranks<'a>(&'a self, ranks: &[usize], mut visit: impl FnMut(Item<'a>, Item<'a>)) {
+        match self {
+            Hash::Packed(pack) => {
+                let mut wanted = ranks.iter().peekable();
+                for (rank, (field, value)) in pairs(pack).enumerate() {
+                    if wanted.next_if_eq(&&rank).is_some() {
+                        visit(field, value);
+                    }
+                }
+            }
+            Hash::Table(table) => {
+                table.at_ranks(ranks, |f| visit(Item::Str(f.name), Item::Str(f.value)));
+            }
+        }
+    }
+
     /// A field at random, each that is not over with the same probability.
     pub fn random(&self, now_ms: u64) -> Option<(Item<'_>, Item<'_>)> {
         match self {

@@ -142,6 +142,11 @@ impl Table {
         (!is_over(deadline, now_ms)).then_some((value, deadline))
     }
 
+    /// As [`super::Hash::at_ranks`].
+    pub(super) fn at_ranks<'a>(&'a self, ranks: &[usize], mut visit: impl FnMut(Field<'a>)) {
+        self.fields.at_ranks(ranks, |element| visit(field(element)));
+    }
+
     /// A field at random that is not over.
     pub(super) fn random(&self, now_ms: u64) -> Option<Field<'_>> {
         /// Where so many are over in a row, hardly any is not.

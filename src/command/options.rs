@@ -1,9 +1,22 @@
-//! The options that SET, GETEX and MSETEX share, in any order.
+//! The options that SET, GETEX, MSETEX, HSETEX and HGETEX share, in any order.
 
 use std::mem::discriminant;
 
 use crate::base::num;
+use crate::exec::spec::{Arg, ArgKind};
 use crate::protocol::error::Error;
+
+// How COMMAND DOCS shows them.
+pub(super) const SECONDS: Arg = Arg::new("seconds", ArgKind::Integer);
+pub(super) const MILLIS: Arg = Arg::new("milliseconds", ArgKind::Integer);
+pub(super) const EX: Arg = SECONDS.token("EX");
+pub(super) const PX: Arg = MILLIS.token("PX");
+pub(super) const EXAT: Arg = Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT");
+pub(super) const PXAT: Arg = Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT");
+pub(super) const KEEPTTL: Arg = Arg::word("keepttl", "KEEPTTL");
+pub(super) const PERSIST: Arg = Arg::word("persist", "PERSIST");
+pub(super) const NX: Arg = Arg::word("nx", "NX");
+pub(super) const XX: Arg = Arg::word("xx", "XX");
 
 /// Which command's options are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +27,10 @@ pub(super) enum Takes {
     GetEx,
     /// NX, XX, KEEPTTL and times.
     MsetEx,
+    /// NX, XX, FNX, FXX, KEEPTTL and times.
+    HsetEx,
+    /// PERSIST and times.
+    HgetEx,
 }
 
 /// On what a write depends.
@@ -28,6 +45,18 @@ pub(super) enum Condition<'a> {
     Present,
     /// IFEQ: there is one with this value.
     Equal(&'a [u8]),
+}
+
+/// On which fields of a hash a write depends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Fields {
+    /// On none.
+    #[default]
+    Any,
+    /// FNX: none of those named is there.
+    Absent,
+    /// FXX: all of them are there.
+    Present,
 }
 
 /// What a time is counted in, and from where.
@@ -61,6 +90,7 @@ pub(super) enum Expiry<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Options<'a> {
     pub condition: Condition<'a>,
+    pub fields: Fields,
     /// GET: the old value is the reply.
     pub get: bool,
     pub expiry: Expiry<'a>,
@@ -75,20 +105,24 @@ impl<'a> Options<'a> {
         while let Some(word) = words.next() {
             let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
             let mut value = || words.next().copied().ok_or(Error::SYNTAX);
-            let conditional = takes != Takes::GetEx;
+            let reads = matches!(takes, Takes::GetEx | Takes::HgetEx);
             if is(b"EX") {
                 options.expire(Expiry::At(Unit::Seconds, value()?))?;
             } else if is(b"PX") {
                 options.expire(Expiry::At(Unit::Millis, value()?))?;
-            } else if is(b"NX") && conditional {
+            } else if is(b"NX") && !reads {
                 options.only_if(Condition::Absent)?;
-            } else if is(b"XX") && conditional {
+            } else if is(b"XX") && !reads {
                 options.only_if(Condition::Present)?;
+            } else if is(b"FNX") && takes == Takes::HsetEx {
+                options.only_if_fields(Fields::Absent)?;
+            } else if is(b"FXX") && takes == Takes::HsetEx {
+                options.only_if_fields(Fields::Present)?;
             } else if is(b"GET") && takes == Takes::Set {
                 options.get = true;
-            } else if is(b"KEEPTTL") && conditional {
+            } else if is(b"KEEPTTL") && !reads {
                 options.expire(Expiry::Keep)?;
-            } else if is(b"PERSIST") && takes == Takes::GetEx {
+            } else if is(b"PERSIST") && reads {
                 options.expire(Expiry::Persist)?;
             } else if is(b"EXAT") {
                 options.expire(Expiry::At(Unit::UnixSeconds, value()?))?;
@@ -112,6 +146,14 @@ impl<'a> Options<'a> {
         Ok(())
     }
 
+    fn only_if_fields(&mut self, fields: Fields) -> Result<(), Error> {
+        if self.fields != Fields::Any && self.fields != fields {
+            return Err(Error::SYNTAX);
+        }
+        self.fields = fields;
+        Ok(())
+    }
+
     fn expire(&mut self, expiry: Expiry<'a>) -> Result<(), Error> {
         let again = match (self.expiry, expiry) {
             (Expiry::At(before, _), Expiry::At(unit, _)) => before == unit,
@@ -126,11 +168,12 @@ impl<'a> Options<'a> {
 }
 
 impl Expiry<'_> {
-    /// The deadline in Unix milliseconds, where a time was given to `command`.
+    /// The deadline in Unix milliseconds, where a time was given to `command`,
+    /// which must be `least` or more in its unit.
     #[inline]
-    pub fn deadline(self, command: &str, now_ms: u64) -> Result<Option<u64>, Error> {
+    pub fn deadline(self, command: &str, now_ms: u64, least: i64) -> Result<Option<u64>, Error> {
         match self {
-            Expiry::At(unit, text) => unit.deadline(text, command, now_ms).map(Some),
+            Expiry::At(unit, text) => unit.deadline(text, command, now_ms, least).map(Some),
             _ => Ok(None),
         }
     }
@@ -142,7 +185,15 @@ impl Expiry<'_> {
 }
 
 impl Unit {
-    fn deadline(self, text: &[u8], command: &str, now_ms: u64) -> Result<u64, Error> {
+    /// As [`Expiry::deadline`]. What lies before the start of Unix time is as past
+    /// as that.
+    pub fn deadline(
+        self,
+        text: &[u8],
+        command: &str,
+        now_ms: u64,
+        least: i64,
+    ) -> Result<u64, Error> {
         let time = num::parse_i64(text).ok_or(Error::NOT_INTEGER)?;
         let in_ms = match self {
             Unit::Seconds | Unit::UnixSeconds => time.checked_mul(1000),
@@ -153,10 +204,23 @@ impl Unit {
             Unit::UnixSeconds | Unit::UnixMillis => 0,
         };
         in_ms
-            .filter(|&ms| ms > 0)
+            .filter(|_| time >= least)
             .and_then(|ms| ms.checked_add_unsigned(from))
-            .map(|ms| ms.unsigned_abs())
+            .map(|ms| ms.max(0) as u64)
             .ok_or_else(|| Error::expire_time(command))
+    }
+
+    /// A deadline as clients are told of it, in this unit.
+    pub fn tell(self, at_ms: u64, now_ms: u64) -> i64 {
+        let ms = match self {
+            Unit::Seconds | Unit::Millis => at_ms.saturating_sub(now_ms),
+            Unit::UnixSeconds | Unit::UnixMillis => at_ms,
+        };
+        let told = match self {
+            Unit::Seconds | Unit::UnixSeconds => ms.saturating_add(500) / 1000,
+            Unit::Millis | Unit::UnixMillis => ms,
+        };
+        told as i64
     }
 }
 
@@ -238,12 +302,16 @@ mod tests {
     #[test]
     fn of_times_in_one_unit_the_last_counts() {
         let options = parse(Takes::Set, "EX 1 ex 2").expect("options");
-        assert_eq!(options.expiry.deadline("set", 7), Ok(Some(2007)));
+        assert_eq!(options.expiry.deadline("set", 7, 1), Ok(Some(2007)));
     }
 
     #[test]
     fn a_time_is_read_in_its_unit_and_refused_beyond_its_range() {
-        let deadline = |line| parse(Takes::Set, line)?.expiry.deadline("set", 1_000_000);
+        let deadline = |line| {
+            parse(Takes::Set, line)?
+                .expiry
+                .deadline("set", 1_000_000, 1)
+        };
         assert_eq!(deadline("KEEPTTL"), Ok(None));
         assert_eq!(deadline("EX 5"), Ok(Some(1_005_000)));
         assert_eq!(deadline("PX 5"), Ok(Some(1_000_005)));
