@@ -30,10 +30,10 @@ mod write;
 
 /// The sizes up to which a hash is packed.
 fn limits(engine: &Engine) -> Limits {
-    let setting = |handle| usize::try_from(engine.settings.int(handle)).unwrap_or(usize::MAX);
+    let size = |parameter| usize::try_from(engine.settings.int(parameter)).unwrap_or(usize::MAX);
     Limits {
-        fields: setting(param::HASH_MAX_LISTPACK_ENTRIES),
-        bytes: setting(param::HASH_MAX_LISTPACK_VALUE),
+        fields: size(param::HASH_MAX_LISTPACK_ENTRIES),
+        bytes: size(param::HASH_MAX_LISTPACK_VALUE),
     }
 }
 

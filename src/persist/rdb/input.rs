@@ -126,6 +126,11 @@ impl<R: Read> Input<R> {
             .ok_or(LoadError::Corrupt("a compressed string"))
     }
 
+    /// A number with a sign.
+    pub fn signed(&mut self) -> Result<i64, LoadError> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
     /// A floating-point number.
     pub fn double(&mut self) -> Result<f64, LoadError> {
         Ok(f64::from_le_bytes(self.array()?))

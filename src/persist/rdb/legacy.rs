@@ -84,6 +84,27 @@ pub fn each_of_ziplist<'a>(
     (said == UNCOUNTED || usize::from(said) == count).then_some(())
 }
 
+/// Shows every field of a zipmap and its value, by turns; `None` where it is none,
+/// or `visit` says so.
+pub fn each_of_zipmap<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(&'a [u8]) -> Option<()>,
+) -> Option<()> {
+    const UNCOUNTED: u8 = 254;
+    let mut rest = Cursor(bytes);
+    let said = rest.byte()?;
+    let mut count = 0usize;
+    while rest.0 != [END] {
+        let length = rest.short_or_long()?;
+        visit(rest.slice(length)?)?;
+        let (length, unused) = (rest.short_or_long()?, rest.byte()?);
+        visit(rest.slice(length)?)?;
+        rest.slice(unused.into())?;
+        count += 1;
+    }
+    (said >= UNCOUNTED || usize::from(said) == count).then_some(())
+}
+
 fn entry<'a>(rest: &mut Cursor<'a>) -> Option<Item<'a>> {
     let kind = rest.byte()?;
     let low = usize::from(kind & 0x3f);

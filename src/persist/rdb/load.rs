@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::io::Read;
 
-use super::legacy::each_of_ziplist;
-use super::{Input, LoadError, Loaded, Rules, container, kind};
+use super::legacy::{each_of_ziplist, each_of_zipmap};
+use super::{Input, LoadError, Loaded, NO_DEADLINE, Rules, container, kind};
 use crate::base::num;
 use crate::types::dict::Dict;
+use crate::types::hash::{Expiry, Hash, Limits, SetResult};
 use crate::types::intset::Intset;
 use crate::types::list::{Body, List, Side};
 use crate::types::listpack::{Item, Listpack};
@@ -30,6 +31,13 @@ pub fn load<R: Read>(kind: u8, input: &mut Input<R>, rules: &Rules) -> Result<Lo
             list_of_nodes(input, rules, |_| Ok(container::PACKED), unzip)?.into()
         }
         kind::LIST_LISTPACKS => list_of_nodes(input, rules, Input::length, listpack)?.into(),
+        kind::HASH => hash(input, rules, false)?.into(),
+        kind::HASH_WITH_DEADLINES => hash(input, rules, true)?.into(),
+        kind::HASH_ZIPMAP => packed_hash(unmap(&input.string()?)?, rules.hash)?.into(),
+        kind::HASH_ZIPLIST => packed_hash(unzip(&input.string()?)?, of_any_length(rules))?.into(),
+        kind::HASH_LISTPACK => {
+            packed_hash(listpack(&input.string()?)?, of_any_length(rules))?.into()
+        }
         kind::SET => set(input, rules)?.into(),
         kind::SET_INTSET => set_of_integers(input, rules)?.into(),
         kind::SET_LISTPACK => set_of_listpack(input, rules)?.into(),
@@ -65,6 +73,14 @@ fn listpack(bytes: &[u8]) -> Result<Listpack, LoadError> {
 fn unzip(bytes: &[u8]) -> Result<Listpack, LoadError> {
     let mut pack = Listpack::new();
     each_of_ziplist(bytes, |item| push(&mut pack, item)).ok_or(NO_ZIPLIST)?;
+    Ok(pack)
+}
+
+/// A zipmap's fields and values as a listpack.
+fn unmap(bytes: &[u8]) -> Result<Listpack, LoadError> {
+    let mut pack = Listpack::new();
+    each_of_zipmap(bytes, |text| push(&mut pack, Item::Str(text)))
+        .ok_or(LoadError::Corrupt("a zipmap"))?;
     Ok(pack)
 }
 
@@ -156,6 +172,50 @@ fn list_of_nodes<R: Read>(
         true => Err(LoadError::Empty),
         false => Ok(List::from_bodies(bodies, rules.list)),
     }
+}
+
+// ----- hashes ---------------------------------------------------------------------
+
+/// A hash of fields and values, behind each of which there may be a deadline.
+fn hash<R: Read>(
+    input: &mut Input<R>,
+    rules: &Rules,
+    with_deadlines: bool,
+) -> Result<Hash, LoadError> {
+    let count = input.count()?;
+    let is_small = usize::try_from(count).is_ok_and(|n| n <= rules.hash.fields);
+    let mut hash = match is_small && !with_deadlines {
+        true => Hash::new(),
+        false => Hash::Table(Box::default()),
+    };
+    for _ in 0..count {
+        let (field, value) = (input.string()?, input.string()?);
+        let deadline = match with_deadlines {
+            true => input.signed()?,
+            false => NO_DEADLINE,
+        };
+        let expiry = match deadline {
+            NO_DEADLINE => Expiry::Never,
+            ms => Expiry::At(u64::try_from(ms).map_err(|_| LoadError::Corrupt("a deadline"))?),
+        };
+        if hash.set(&field, &value, expiry, 0, rules.hash) != SetResult::Added {
+            return Err(TWICE);
+        }
+    }
+    Ok(hash)
+}
+
+/// The limits of what was packed already: only the number of its fields matters.
+fn of_any_length(rules: &Rules) -> Limits {
+    Limits {
+        bytes: usize::MAX,
+        ..rules.hash
+    }
+}
+
+fn packed_hash(pack: Listpack, limits: Limits) -> Result<Hash, LoadError> {
+    check_unique(&pack, 2)?;
+    Ok(Hash::from_packed(pack, limits))
 }
 
 // ----- sets -----------------------------------------------------------------------

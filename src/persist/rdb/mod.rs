@@ -18,7 +18,7 @@ use crate::base::hash::crc64;
 use crate::config::{Settings, param};
 use crate::store::entry::Value;
 use crate::types::object::Object;
-use crate::types::{list, set, zset};
+use crate::types::{hash, list, set, zset};
 
 pub use input::{Input, LoadError};
 pub use load::load;
@@ -38,19 +38,28 @@ mod kind {
     pub const LIST: u8 = 1;
     pub const SET: u8 = 2;
     pub const ZSET_TEXT: u8 = 3;
+    pub const HASH: u8 = 4;
     pub const ZSET: u8 = 5;
+    pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
     pub const ZSET_ZIPLIST: u8 = 12;
+    pub const HASH_ZIPLIST: u8 = 13;
     pub const LIST_ZIPLISTS: u8 = 14;
+    pub const HASH_LISTPACK: u8 = 16;
     pub const ZSET_LISTPACK: u8 = 17;
     pub const LIST_LISTPACKS: u8 = 18;
     pub const SET_LISTPACK: u8 = 20;
+    /// A hash with a deadline behind every field.
+    pub const HASH_WITH_DEADLINES: u8 = 22;
     /// One that is no more, between those of values.
     pub const UNUSED: u8 = 8;
     /// The last one of a value.
     pub const LAST: u8 = 22;
 }
+
+/// Behind a field that stays.
+const NO_DEADLINE: i64 = -1;
 
 /// What is special about a string.
 mod special {
@@ -71,6 +80,8 @@ mod container {
 pub struct Rules {
     /// Of lists.
     pub list: list::Limits,
+    /// Of hashes.
+    pub hash: hash::Limits,
     /// Of sets.
     pub set: set::Limits,
     /// Of sorted sets.
@@ -90,6 +101,10 @@ impl Rules {
                 settings.int(param::LIST_MAX_LISTPACK_SIZE),
                 settings.int(param::LIST_COMPRESS_DEPTH),
             ),
+            hash: hash::Limits {
+                fields: size(param::HASH_MAX_LISTPACK_ENTRIES),
+                bytes: size(param::HASH_MAX_LISTPACK_VALUE),
+            },
             set: set::Limits {
                 intset_entries: size(param::SET_MAX_INTSET_ENTRIES),
                 listpack_entries: size(param::SET_MAX_LISTPACK_ENTRIES),

@@ -1,7 +1,8 @@
 //! Writing a value.
 
-use super::{Output, container, kind};
+use super::{NO_DEADLINE, Output, container, kind};
 use crate::store::entry::Value;
+use crate::types::hash::Hash;
 use crate::types::list::{Body, List};
 use crate::types::object::{Family, Object};
 use crate::types::set::Set;
@@ -30,6 +31,7 @@ pub fn save(value: Value<'_>, out: &mut Output) {
 pub fn save_object(object: &Object, out: &mut Output) {
     match object {
         Object::List(list) => save_list(list, out),
+        Object::Hash(hash) => save_hash(hash, out),
         Object::Set(set) => save_set(set, out),
         Object::ZSet(zset) => save_zset(zset, out),
     }
@@ -48,6 +50,31 @@ fn save_list(list: &List, out: &mut Output) {
                 out.length(container::PLAIN);
                 out.string(&text);
             }
+        }
+    }
+}
+
+fn save_hash(hash: &Hash, out: &mut Output) {
+    let table = match hash {
+        Hash::Packed(pack) => {
+            out.raw(&[kind::HASH_LISTPACK]);
+            out.string(pack.as_bytes());
+            return;
+        }
+        Hash::Table(table) => table,
+    };
+    let with_deadlines = table.due_ms().is_some();
+    out.raw(&[match with_deadlines {
+        true => kind::HASH_WITH_DEADLINES,
+        false => kind::HASH,
+    }]);
+    out.length(table.len() as u64);
+    for field in table.iter() {
+        out.string(field.name);
+        out.string(field.value);
+        if with_deadlines {
+            let deadline = field.deadline.map_or(NO_DEADLINE, |ms| ms as i64);
+            out.raw(&deadline.to_le_bytes());
         }
     }
 }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::num;
+use crate::types::hash::{Expiry, Hash};
 use crate::types::list::{List, Side};
 use crate::types::listpack::{Item, Listpack};
 use crate::types::object::Family;
@@ -13,6 +14,10 @@ use crate::types::zset::ZSet;
 fn rules() -> Rules {
     Rules {
         list: list::Limits::new(4, 1),
+        hash: hash::Limits {
+            fields: 4,
+            bytes: 8,
+        },
         set: set::Limits {
             intset_entries: 4,
             listpack_entries: 5,
@@ -70,6 +75,13 @@ fn contents(object: &Object) -> Vec<String> {
             while let Some(item) = walk.step() {
                 all.push(shown(item));
             }
+        }
+        Object::Hash(hash) => {
+            hash.each(0, |field, value| {
+                let deadline = field.with_bytes(|name| hash.deadline(name, 0));
+                all.push(format!("{} {} {deadline:?}", shown(field), shown(value)));
+            });
+            all.sort();
         }
         Object::Set(set) => {
             all.extend(set.iter().map(shown));
@@ -135,7 +147,17 @@ fn objects() -> impl Strategy<Value = Sample> {
         }
         Sample(zset.into())
     });
-    prop_oneof![list, set, zset]
+    let value = (text(), prop::option::weighted(0.2, 1..i64::MAX as u64));
+    let fields = proptest::collection::btree_map(text(), value, 1..9);
+    let hash = fields.prop_map(|fields| {
+        let mut hash = Hash::new();
+        for (field, (value, deadline)) in &fields {
+            let expiry = deadline.map_or(Expiry::Never, Expiry::At);
+            hash.set(field, value, expiry, 0, rules().hash);
+        }
+        Sample(hash.into())
+    });
+    prop_oneof![list, hash, set, zset]
 }
 
 proptest! {
@@ -264,10 +286,12 @@ fn a_length_that_is_claimed_takes_no_memory() {
         b"\x01",
         b"\x02",
         b"\x03",
+        b"\x04",
         b"\x05",
         b"\x12",
         b"\0\xc3",
         b"\0\xc3\x02",
+        b"\x16",
     ] {
         assert!(loaded(&[head, long, b"\x01x"].concat()).is_err());
     }
@@ -367,20 +391,51 @@ fn old_lists_sets_and_sorted_sets_are_read() {
 }
 
 #[test]
+fn old_hashes_are_read() {
+    let shown = |bytes: &[u8]| contents(&object(bytes));
+    let both = ["\"a\" \"1\" Some(None)", "\"b\" \"x\" Some(None)"];
+    assert_eq!(shown(b"\x04\x02\x01b\x01x\x01a\xc0\x01"), both);
+    let packed = ziplist(&[b"\x01a", b"\xf2", b"\x01b", b"\x01x"]);
+    assert_eq!(
+        shown(&[&[kind::HASH_ZIPLIST], &short(&packed)[..]].concat()),
+        both
+    );
+    let zipmap = |count: u8, rest: &[u8]| {
+        let map = [&[count], rest, b"\xff"].concat();
+        [&[kind::HASH_ZIPMAP], &short(&map)[..]].concat()
+    };
+    let fields = b"\x01a\x01\x001\x01b\x01\x02x__";
+    for count in [2, 254] {
+        assert_eq!(shown(&zipmap(count, fields)), both);
+    }
+    assert_eq!(shown(&zipmap(1, b"\xfe\x01\0\0\0a\x01\x001")), both[..1]);
+    for (count, rest) in [(1, &fields[..]), (2, &fields[..9]), (1, b"\x01a"), (0, b"")] {
+        assert!(loaded(&zipmap(count, rest)).is_err(), "{rest:x?}");
+    }
+    let with_deadlines =
+        b"\x16\x02\x01a\xc0\x01\x05\0\0\0\0\0\0\0\x01b\x01x\xff\xff\xff\xff\xff\xff\xff\xff";
+    let hash = object(with_deadlines);
+    assert_eq!(contents(&hash), ["\"a\" \"1\" Some(Some(5))", both[1]]);
+    assert_eq!((hash.encoding(), hash.due_ms()), ("hashtable", Some(5)));
+}
+
+#[test]
 fn what_no_key_may_hold_is_refused() {
     let is_empty = |bytes: &[u8]| matches!(loaded(bytes), Err(LoadError::Empty));
-    for kind in [1, 2, 3, 5, 14, 18] {
+    for kind in [1, 2, 3, 4, 5, 14, 18, 22] {
         assert!(is_empty(&[kind, 0]), "type {kind}");
     }
     let nothing = short(Listpack::new().as_bytes());
-    for kind in [17, 20] {
+    for kind in [16, 17, 20] {
         assert!(is_empty(&[&[kind], &nothing[..]].concat()), "type {kind}");
     }
     assert!(
         is_empty(&[&[18, 1, 2], &nothing[..]].concat()),
         "nodes without elements"
     );
-    let twice: [&[u8]; 5] = [
+    let twice: [&[u8]; 7] = [
+        b"\x04\x02\x01a\x01a\x01a\x01b",
+        b"\x16\x01\x01a\x01a\xfe\xff\xff\xff\xff\xff\xff\xff",
         b"\x02\x02\x01a\x01a",
         b"\x02\x02\xc0\x01\x011",
         b"\x03\x02\x01a\x011\x01a\x012",
@@ -412,6 +467,8 @@ fn listpacks_are_held_to_what_their_type_wants() {
     let load =
         |kind: u8, items: &[&str]| loaded(&[&[kind], &short(pack(items).as_bytes())[..]].concat());
     assert!(load(kind::SET_LISTPACK, &["a", "b", "a"]).is_err());
+    assert!(load(kind::HASH_LISTPACK, &["a", "1", "b"]).is_err());
+    assert!(load(kind::HASH_LISTPACK, &["a", "1", "a", "2"]).is_err());
     assert!(load(kind::ZSET_LISTPACK, &["a", "1", "b"]).is_err());
     assert!(load(kind::ZSET_LISTPACK, &["a", "1", "a", "2"]).is_err());
     assert!(load(kind::ZSET_LISTPACK, &["a", "nan"]).is_err());
