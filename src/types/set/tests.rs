@@ -40,6 +40,8 @@ fn member() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+type Members = BTreeSet<Vec<u8>>;
+
 proptest! {
     #[test]
     fn it_is_a_set_in_whatever_encoding(
@@ -207,7 +209,7 @@ proptest! {
             .collect();
         let sets: Vec<&Set> = sets.iter().collect();
         let models: Vec<_> = all.into_iter().map(|(_, members)| members).collect();
-        let fold = |f: fn(&BTreeSet<Vec<u8>>, &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>>| {
+        let fold = |f: fn(&Members, &Members) -> Members| {
             models[1..].iter().fold(models[0].clone(), |a, b| f(&a, b))
         };
         for limits in [LIMITS, Limits::NONE] {
