@@ -16,6 +16,7 @@ mod debug;
 mod dump;
 mod expire;
 mod hash;
+mod geo;
 mod help;
 mod hyperloglog;
 mod info;
@@ -44,6 +45,7 @@ const FAMILIES: &[&[Spec]] = &[
     hyperloglog::SPECS,
     zset::SPECS,
     hash::SPECS,
+    geo::SPECS,
     keys::SPECS,
     expire::SPECS,
     dump::SPECS,

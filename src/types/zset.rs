@@ -86,6 +86,17 @@ impl Default for ZSet {
 }
 
 impl ZSet {
+    /// One of members and scores that come in order.
+    pub fn of_sorted<M: AsRef<[u8]>>(elements: &[(M, f64)], limits: Limits) -> ZSet {
+        let longest = elements.iter().map(|(m, _)| m.as_ref().len()).max();
+        let mut zset = ZSet::default();
+        zset.expect(elements.len(), longest.unwrap_or(0), limits);
+        for (member, score) in elements {
+            zset.push(member.as_ref(), *score, limits);
+        }
+        zset
+    }
+
     /// Appends a member that is above all others.
     pub fn push(&mut self, member: &[u8], score: f64, limits: Limits) {
         match self.packed_with_room(member, limits) {

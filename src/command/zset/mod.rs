@@ -27,6 +27,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub(super) use add::{Pairs, give_scores};
+
 /// How long a sorted set stays packed.
 pub(super) fn limits(ctx: &Ctx<'_, '_>) -> Limits {
     let limit = |handle| usize::try_from(ctx.engine.settings.int(handle)).unwrap_or(0);
