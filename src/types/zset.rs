@@ -263,6 +263,19 @@ impl ZSet {
         self.range(0..self.len())
     }
 
+    /// Shows some members and their scores from `cursor` on, and returns where to
+    /// go on, `None` at the end; a walk begins at 0. Whoever is there from the
+    /// start of a walk to its end is met.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>, f64)) -> Option<u64> {
+        match self {
+            ZSet::Packed(_) => {
+                self.iter().for_each(|(member, score)| visit(member, score));
+                None
+            }
+            ZSet::Tree(tree) => tree.scan(cursor, |member, score| visit(Item::Str(member), score)),
+        }
+    }
+
     /// The member at a rank, and its score.
     pub fn at(&self, rank: usize) -> Option<(Item<'_>, f64)> {
         (rank < self.len()).then(|| self.range(rank..rank + 1).next())?

@@ -126,7 +126,6 @@ fn search(ctx: &mut Ctx<'_, '_>, form: Form, may_store: Store) -> Result<(), Err
         return Ok(());
     };
     let hits = query.run(&zset);
-    drop(zset);
     let Some(to) = query.store else {
         ctx.reply.array(hits.len());
         hits.iter().for_each(|hit| query.write(&mut ctx.reply, hit));
