@@ -6,6 +6,7 @@ use crate::exec::spec::{CommandTable, Spec};
 mod bitmap;
 mod client;
 mod client_filter;
+mod client_tracking;
 #[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
 mod command;
 mod commandlog;

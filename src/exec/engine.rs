@@ -20,6 +20,7 @@ use super::services::Services;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
+use super::tracking::Tracking;
 use super::waiting::Waiters;
 use crate::base::clock;
 use crate::base::histogram::{Counts, Histogram};
@@ -51,6 +52,8 @@ pub struct Engine {
     pub baseline: Mutex<Totals>,
     /// Frees what takes long.
     pub reclaimer: Reclaimer,
+    /// Who is told when what it read has changed.
+    pub tracking: Arc<Tracking>,
     /// The commands that wait for a key.
     pub waiters: Waiters,
     /// What their latency histograms held then, by command.
@@ -263,6 +266,7 @@ impl Engine {
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,
             reclaimer: Reclaimer::default(),
+            tracking: Arc::default(),
             waiters: Waiters::default(),
             baseline: Mutex::default(),
             latency_baseline: Mutex::default(),
