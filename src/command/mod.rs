@@ -14,6 +14,7 @@ mod config;
 mod connection;
 mod database;
 mod debug;
+mod digest;
 mod dump;
 mod expire;
 mod geo;
@@ -23,6 +24,7 @@ mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
+mod list;
 mod memory;
 mod module;
 mod object;
@@ -36,11 +38,13 @@ mod string;
 mod table_tests;
 #[cfg(test)]
 pub(crate) mod testkit;
+pub mod timeout;
 mod transaction;
 mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    list::SPECS,
     set::SPECS,
     bitmap::SPECS,
     hyperloglog::SPECS,

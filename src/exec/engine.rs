@@ -75,6 +75,9 @@ pub struct Engine {
     /// Whether keys are removed when their time is over, without being asked for
     /// (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Bytes from which on an element of a list has memory of its own; 0: as the
+    /// configuration says (DEBUG QUICKLIST-PACKED-THRESHOLD).
+    pub large_element_bytes: AtomicU64,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
@@ -278,6 +281,7 @@ impl Engine {
             rebind: OnceLock::new(),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
+            large_element_bytes: AtomicU64::new(0),
             cron_paused: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),
