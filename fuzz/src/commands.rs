@@ -42,6 +42,7 @@ const NUMBERS: &[&str] = &[
     "007",
     "",
 ];
+const PATTERNS: &[&str] = &["k*", "#", "none", "k*->x", "*", "k1*2"];
 const SETTINGS: &[&str] = &[
     "--proto-max-bulk-len",
     "1mb",
@@ -184,6 +185,7 @@ fn documented(args: &[Arg], choices: &mut Choices<'_>, words: &mut Vec<Vec<u8>>)
                 ArgKind::Integer | ArgKind::Double | ArgKind::UnixTime => {
                     words.push(choices.of(NUMBERS).into());
                 }
+                ArgKind::KeyPattern(_) => words.push(choices.of(PATTERNS).into()),
                 ArgKind::Pattern => {
                     words.push(choices.of(&["*", "k*", "k[1-3]", "?*", "["]).into())
                 }

@@ -446,10 +446,11 @@ fn write_key(reply: &mut Reply<'_>, key: &KeySpec) {
             field(reply, "keyword", word);
             number(reply, "startfrom", from as i64);
         }
-        Begin::Unknown => write_search(reply, "unknown", 0),
+        Begin::LastOption(..) | Begin::Unknown => write_search(reply, "unknown", 0),
     }
     reply.bulk(b"find_keys");
     match key.find {
+        _ if matches!(key.begin, Begin::LastOption(..)) => write_search(reply, "unknown", 0),
         Find::Range { last, step, limit } => {
             write_search(reply, "range", 3);
             number(reply, "lastkey", last as i64);
@@ -542,7 +543,7 @@ fn write_args(reply: &mut Reply<'_>, args: &[Arg]) {
     for arg in args {
         let is_leaf = !matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
         let key_spec = match arg.kind {
-            ArgKind::Key(at) => Some(at),
+            ArgKind::Key(at) | ArgKind::KeyPattern(at) => Some(at),
             _ => None,
         };
         let flags = (if arg.optional { OPTIONAL } else { 0 })
@@ -599,7 +600,7 @@ fn kind_name(kind: ArgKind) -> &'static str {
         ArgKind::Integer => "integer",
         ArgKind::Double => "double",
         ArgKind::Key(_) => "key",
-        ArgKind::Pattern => "pattern",
+        ArgKind::Pattern | ArgKind::KeyPattern(_) => "pattern",
         ArgKind::UnixTime => "unix-time",
         ArgKind::PureToken => "pure-token",
         ArgKind::OneOf => "oneof",

@@ -115,7 +115,7 @@ fn check_args(name: &str, spec: &Spec, args: &[Arg]) {
         assert!(!arg.name.is_empty(), "{name}: an argument without a name");
         let has_parts = matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
         assert_eq!(has_parts, !arg.args.is_empty(), "{name}: {}", arg.name);
-        if let ArgKind::Key(at) = arg.kind {
+        if let ArgKind::Key(at) | ArgKind::KeyPattern(at) = arg.kind {
             assert!(at < spec.keys.len(), "{name}: {} has no key spec", arg.name);
         }
         if let ArgKind::PureToken = arg.kind {

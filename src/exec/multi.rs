@@ -6,6 +6,7 @@ use super::args::{Key, KeyAt};
 use super::context::Ctx;
 use super::dispatch;
 use super::engine::Engine;
+use super::session::Queued;
 use super::session::{Multi, Session};
 use super::spec::Scope;
 use crate::base::hash;
@@ -53,7 +54,8 @@ pub(super) fn lock_queued<'t>(engine: &'t Engine, session: &Session) -> Locked<'
     let Some(multi) = &session.multi else {
         return Locked::None;
     };
-    if multi.queued.iter().any(|q| q.spec.scope != Scope::Keys) {
+    let is_keyed = |q: &Queued| q.spec.scope_of(&q.argv) == Scope::Keys;
+    if !multi.queued.iter().all(is_keyed) {
         return engine.keyspace.lock_all();
     }
     let mut keys: Vec<KeyAt> = Vec::new();

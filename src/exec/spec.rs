@@ -22,6 +22,10 @@ pub type Secrets = fn(argv: &[&[u8]], index: usize) -> bool;
 /// With more words than this no command is brief.
 const BRIEF_ARGS: usize = 16;
 
+/// Says of a command's words whether it touches more than the keys that it
+/// declares.
+pub type Reach = fn(&[&[u8]]) -> bool;
+
 /// Flags of a command, under the names that COMMAND shows.
 pub mod flag {
     /// Changes the data set.
@@ -126,10 +130,10 @@ pub mod category {
     pub const READ: u32 = 1 << 1;
     /// Writes keys.
     pub const WRITE: u32 = 1 << 2;
-    /// About sets.
-    pub const SET: u32 = 1 << 3;
     /// About sorted sets.
     pub const SORTEDSET: u32 = 1 << 4;
+    /// About sets.
+    pub const SET: u32 = 1 << 3;
     /// About lists.
     pub const LIST: u32 = 1 << 5;
     /// About hashes.
@@ -220,6 +224,9 @@ pub enum Begin {
     Index(usize),
     /// Behind this word, looked for from an argument on (from the end: negative).
     Keyword(&'static str, isize),
+    /// Behind the last option of this name, from argument 2 on, where other
+    /// options take as many words as it says; COMMAND does not tell.
+    LastOption(&'static str, &'static [(&'static str, usize)]),
     /// Nobody can tell.
     Unknown,
 }
@@ -316,6 +323,8 @@ pub enum ArgKind {
     Key(usize),
     /// A glob.
     Pattern,
+    /// What keys are made of; the number is that of their key spec.
+    KeyPattern(usize),
     /// A time in Unix seconds or milliseconds.
     UnixTime,
     /// A word alone.
@@ -455,8 +464,6 @@ pub enum Group {
     String,
     /// Sets.
     Set,
-    /// Lists.
-    List,
     /// Bitmaps.
     Bitmap,
     /// HyperLogLogs.
@@ -483,7 +490,6 @@ impl Group {
             Group::Hash => "hash",
             Group::String => "string",
             Group::Set => "set",
-            Group::List => "list",
             Group::Bitmap => "bitmap",
             Group::HyperLogLog => "hyperloglog",
             Group::SortedSet => "sorted-set",
@@ -532,6 +538,9 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// Which shards it must hold.
     pub scope: Scope,
+    /// Whether, with these arguments, it touches keys that nobody can tell
+    /// before it runs; then it holds the whole keyspace.
+    pub reaches_beyond: Option<Reach>,
     /// Its subcommands.
     pub subcommands: &'static [Spec],
     /// For whoever routes commands over a cluster.
@@ -556,6 +565,7 @@ impl Spec {
             own_categories: 0,
             keys: &[],
             scope: Scope::Keys,
+            reaches_beyond: None,
             subcommands: &[],
             tips: &[],
             secrets: |_, _| false,
@@ -596,6 +606,27 @@ impl Spec {
     pub const fn scope(mut self, scope: Scope) -> Spec {
         self.scope = scope;
         self
+    }
+
+    /// When it touches keys that nobody can tell before it runs.
+    pub const fn reaches_beyond(mut self, beyond: Reach) -> Spec {
+        self.reaches_beyond = Some(beyond);
+        self
+    }
+
+    /// What it must hold, called with these arguments.
+    #[inline]
+    pub fn scope_of<W: AsRef<[u8]>>(&self, argv: &[W]) -> Scope {
+        match self.reaches_beyond {
+            None => self.scope,
+            Some(beyond) => {
+                let words: Vec<&[u8]> = argv.iter().map(AsRef::as_ref).collect();
+                match beyond(&words) {
+                    true => Scope::All,
+                    false => self.scope,
+                }
+            }
+        }
     }
 
     /// Its subcommands.
@@ -795,6 +826,20 @@ impl KeySpec {
                     }
                 }
                 .map(|i| i + 1)
+            }
+            Begin::LastOption(name, others) => {
+                let (mut at, mut found) = (2, None);
+                while at < argv.len() {
+                    let is = |word: &str| argv[at].eq_ignore_ascii_case(word.as_bytes());
+                    if is(name) {
+                        found = Some(at + 1);
+                        at += 1;
+                    } else if let Some((_, words)) = others.iter().find(|(word, _)| is(word)) {
+                        at += words;
+                    }
+                    at += 1;
+                }
+                found.filter(|&at| at < argv.len())
             }
             Begin::Unknown => None,
         }

@@ -4,7 +4,6 @@
 
 pub mod bitmap;
 pub mod dict;
-pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;

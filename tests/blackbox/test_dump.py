@@ -29,6 +29,9 @@ def payload(value, version=11):
     return data + crc.to_bytes(8, "little")
 
 
+# The last type of value that a version of the format has.
+LAST_TYPES = {9: 15, 10: 19, 11: 21}
+
 # Commands that make a value of each kind and encoding.
 VALUES = {
     "integer": ["SET k 12345"],
@@ -73,23 +76,21 @@ def reference():
     server.destroy()
 
 
-def contents(c):
-    """All that a client can see of the value."""
-    kind = c.call("TYPE", "k")
-    ways = {
-        "string": [("GET", "k")],
-        "list": [("LRANGE", "k", 0, -1)],
-        "set": [("SMEMBERS", "k")],
-        "zset": [("ZRANGE", "k", 0, -1, "WITHSCORES")],
-        "hash": [("HGETALL", "k")],
-        "stream": [("XRANGE", "k", "-", "+"), ("XINFO", "STREAM", "k", "FULL")],
-    }[kind if isinstance(kind, str) else kind.decode()]
-    seen = [c.call(*way) for way in ways]
-    if kind in ("set", b"set"):
-        seen = [sorted(seen[0])]
-    elif kind in ("hash", b"hash"):
-        seen = [sorted(zip(seen[0][::2], seen[0][1::2]))]
-    return kind, c.call("OBJECT", "ENCODING", "k"), seen
+def contents(c, kind):
+    """All that a client can see of the value; scores as numbers, as older servers write them with other digits."""
+    if kind == "list":
+        return c.call("LRANGE", "k", 0, -1)
+    if kind == "set":
+        return sorted(c.call("SMEMBERS", "k"))
+    if kind == "zset":
+        flat = c.call("ZRANGE", "k", 0, -1, "WITHSCORES")
+        return [(member, float(score)) for member, score in zip(flat[::2], flat[1::2])]
+    if kind == "hash":
+        flat = c.call("HGETALL", "k")
+        return sorted(zip(flat[::2], flat[1::2]))
+    if kind == "stream":
+        return c.call("XRANGE", "k", "-", "+"), without_times(c.call("XINFO", "STREAM", "k", "FULL"))
+    return c.call("GET", "k")
 
 
 def without_times(value):
@@ -115,24 +116,21 @@ def test_a_value_goes_from_one_server_to_the_other(server, reference, client, na
         other.says("FLUSHALL", OK)
         source, target = (other, client) if direction == "here" else (client, other)
         for line in VALUES[name]:
-            if NIL in (c.call("COMMAND", "INFO", line.split()[0])[0] for c in (source, target)):
+            if not all(c.call("COMMAND", "INFO", line.split()[0])[0] for c in (source, target)):
                 pytest.skip(f"not there yet: {line.split()[0]}")
             source.raw(*words(line))
+        other.says("SET version v", OK)
+        version = int.from_bytes(other.call("DUMP", "version")[-10:-8], "little")
         dumped = source.call("DUMP", "k")
-        restored = target.raw("RESTORE", "k", 0, relabelled(dumped, target is other, reference))
-        assert restored == b"+OK\r\n"
-        expected, seen = contents(source), contents(target)
-        assert without_times(list(seen)) == without_times(list(expected))
-
-
-def relabelled(dumped, to_reference, reference):
-    """A reference before version 9 of Valkey takes payloads of older versions only; the values are the same."""
-    if not to_reference:
-        return dumped
-    with reference.raw() as c:
-        own = c.raw("DUMP", "no such key"), c.raw("SET", "v", "1"), c.call("DUMP", "v"), c.raw("DEL", "v")
-    version = int.from_bytes(own[2][-10:-8], "little")
-    return payload(dumped[:-10], min(version, 80))
+        if dumped[0] > LAST_TYPES.get(version, 22):
+            pytest.skip(f"not there in the reference, whose version is {version}")
+        # A reference before Valkey 9 takes its own version only; the values are the same.
+        target.says(("RESTORE", "k", 0, payload(dumped[:-10], version)), OK)
+        kind = str(source.call("TYPE", "k"))
+        assert str(target.call("TYPE", "k")) == kind
+        assert contents(target, kind) == contents(source, kind)
+        if version == 80:
+            assert target.call("OBJECT", "ENCODING", "k") == source.call("OBJECT", "ENCODING", "k")
 
 
 def test_a_value_comes_back_with_its_time_to_live(client):
@@ -213,7 +211,7 @@ def test_payloads_of_old_versions(client):
     """Redis 2.8's list, set and sorted set of few elements."""
     ziplist = b"\x15\0\0\0\x10\0\0\0\x02\0" + b"\0\x04long" + b"\x06\xfe\x80" + b"\xff"
     ziplist = len(ziplist).to_bytes(4, "little") + ziplist[4:]
-    if client.call("COMMAND", "INFO", "LRANGE")[0] == NIL:
+    if not client.call("COMMAND", "INFO", "LRANGE")[0]:
         pytest.skip("not there yet: LRANGE")
     client.says(("RESTORE", "l", 0, payload(b"\x0a" + bytes([len(ziplist)]) + ziplist, 6)), OK)
     client.says("LRANGE l 0 -1", ["long", "-128"])
