@@ -48,6 +48,13 @@ impl<'a> Cursor<'a> {
             short => Some(short.into()),
         }
     }
+
+    /// Likewise, but four only where one would not do.
+    fn shortest(&mut self) -> Option<usize> {
+        let is_long = self.0.first() == Some(&LONG);
+        let n = self.short_or_long()?;
+        (!is_long || n >= LONG.into()).then_some(n)
+    }
 }
 
 /// Shows every entry of a ziplist; `None` where it is none, or `visit` says so.
@@ -95,9 +102,9 @@ pub fn each_of_zipmap<'a>(
     let said = rest.byte()?;
     let mut count = 0usize;
     while rest.0 != [END] {
-        let length = rest.short_or_long()?;
+        let length = rest.shortest()?;
         visit(rest.slice(length)?)?;
-        let (length, unused) = (rest.short_or_long()?, rest.byte()?);
+        let (length, unused) = (rest.shortest()?, rest.byte()?);
         visit(rest.slice(length)?)?;
         rest.slice(unused.into())?;
         count += 1;
