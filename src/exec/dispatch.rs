@@ -115,7 +115,7 @@ pub fn run_batch(
     out: &mut Output,
 ) -> usize {
     prepare(engine, session, batch);
-    let _quiet = mail::quiet();
+    let _quiet = mail::quiet(engine);
     let worker = &engine.workers[session.worker];
     let request_most = timing::request_bytes_most(&batch.argv);
     let stopwatch = &mut batch.stopwatch;

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::command_log::CommandLog;
 use super::effect::Effects;
 use super::latency::LatencyMonitor;
+use super::mail::Bell;
 use super::monitor::Monitors;
 use super::oom_score::OomScore;
 use super::owed::Owed;
@@ -113,6 +114,8 @@ pub struct Worker {
     pub stretch_max_ns: AtomicU64,
     /// The most commands of one batch.
     pub batch_max: AtomicU64,
+    /// Those of its connections that have mail.
+    pub bell: Box<Bell>,
     /// Its event loop's own figures.
     pub runtime: OnceLock<RuntimeMetrics>,
     /// Calls of each command and subcommand, by [`CommandTable::counter`].
@@ -345,6 +348,7 @@ impl Worker {
             expiry_ns: AtomicU64::new(0),
             stretch_max_ns: AtomicU64::new(0),
             batch_max: AtomicU64::new(0),
+            bell: Box::default(),
             runtime: OnceLock::new(),
             connections: AtomicU64::new(0),
             buffers: AtomicU64::new(0),

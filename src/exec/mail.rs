@@ -18,16 +18,22 @@
 //! [`Client::post`]: super::session::Client::post
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+use tokio::sync::Notify;
 
+use super::engine::Engine;
 use crate::protocol::output::Output;
 use crate::protocol::reply::Reply;
 
 /// What an inbox keeps of its memory when it has been emptied, in bytes.
 const KEPT_BYTES: usize = 512;
+/// Tasks that are woken before the others of their worker get their turn.
+const AT_ONCE: usize = 32;
 
 /// A message, written when the first who speaks a protocol gets it.
 pub struct Message<'a> {
@@ -100,50 +106,115 @@ impl Inbox {
     }
 }
 
+/// The tasks of one worker that have mail and are not woken yet, where they are
+/// many: they are woken a few at a time, and between the others of the worker get
+/// their turn. So whoever publishes to thousands holds nobody up, itself neither;
+/// and what it publishes meanwhile reaches those who wait in one write.
+#[derive(Default)]
+pub struct Bell {
+    waiting: Mutex<VecDeque<Waker>>,
+    rung: Notify,
+}
+
+impl Bell {
+    fn add(&self, wakers: &mut Vec<Waker>) {
+        self.waiting.lock().extend(wakers.drain(..));
+        self.rung.notify_one();
+    }
+
+    /// Wakes those who have mail, for ever. Runs as a task of the worker.
+    pub async fn ring(&self) {
+        loop {
+            self.rung.notified().await;
+            while self.ring_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Wakes a few; whether there are more.
+    fn ring_some(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        let few = waiting.len().min(AT_ONCE);
+        let wakers: SmallVec<[Waker; AT_ONCE]> = waiting.drain(..few).collect();
+        let more = !waiting.is_empty();
+        drop(waiting);
+        wakers.into_iter().for_each(Waker::wake);
+        more
+    }
+}
+
 /// Tasks that have mail, while a batch runs on this thread: they are woken when
 /// it ends, each once, and find all that the batch sent them.
-struct Bell {
-    held: Cell<bool>,
-    wakers: RefCell<Vec<Waker>>,
+struct Held {
+    on: Cell<bool>,
+    /// By worker.
+    wakers: RefCell<Vec<Vec<Waker>>>,
+    count: Cell<usize>,
 }
 
 thread_local! {
-    static BELL: Bell = const {
-        Bell {
-            held: Cell::new(false),
+    static HELD: Held = const {
+        Held {
+            on: Cell::new(false),
             wakers: RefCell::new(Vec::new()),
+            count: Cell::new(0),
         }
     };
 }
 
 /// Until this is dropped, nobody is woken by mail from this thread.
-pub struct Quiet(());
+pub struct Quiet<'e> {
+    engine: &'e Engine,
+}
 
 /// See [`Quiet`].
 #[inline]
-pub fn quiet() -> Quiet {
-    BELL.with(|bell| bell.held.set(true));
-    Quiet(())
+pub fn quiet(engine: &Engine) -> Quiet<'_> {
+    HELD.with(|held| held.on.set(true));
+    Quiet { engine }
 }
 
-impl Drop for Quiet {
+impl Drop for Quiet<'_> {
     #[inline]
     fn drop(&mut self) {
-        BELL.with(|bell| {
-            bell.held.set(false);
-            let mut wakers = bell.wakers.borrow_mut();
-            if !wakers.is_empty() {
-                wakers.drain(..).for_each(Waker::wake);
+        HELD.with(|held| {
+            held.on.set(false);
+            if held.count.get() > 0 {
+                held.release(self.engine);
             }
         });
     }
 }
 
-/// Wakes a task that has mail, now or when the running batch ends.
-pub(super) fn ring(waker: Waker) {
-    BELL.with(|bell| match bell.held.get() {
-        true => bell.wakers.borrow_mut().push(waker),
-        false => waker.wake(),
+impl Held {
+    #[cold]
+    fn release(&self, engine: &Engine) {
+        let are_many = self.count.replace(0) > AT_ONCE;
+        let mut all = self.wakers.borrow_mut();
+        for (wakers, worker) in all.iter_mut().zip(&engine.workers) {
+            match are_many {
+                true if wakers.is_empty() => {}
+                true => worker.bell.add(wakers),
+                false => wakers.drain(..).for_each(Waker::wake),
+            }
+        }
+    }
+}
+
+/// Wakes a task of a worker that has mail, now or when the running batch ends.
+pub(super) fn notify(worker: usize, waker: Waker) {
+    HELD.with(|held| {
+        if !held.on.get() {
+            waker.wake();
+            return;
+        }
+        let mut all = held.wakers.borrow_mut();
+        if all.len() <= worker {
+            all.resize_with(worker + 1, Vec::new);
+        }
+        all[worker].push(waker);
+        held.count.set(held.count.get() + 1);
     });
 }
 
@@ -213,7 +284,7 @@ mod tests {
         let message = Message::new(&write);
         client.set_waker(&Waker::from(bells.clone()));
         {
-            let _quiet = quiet();
+            let _quiet = quiet(&kit.engine);
             client.post(&message);
             client.post(&message);
             assert_eq!(bells.0.load(Ordering::Relaxed), 0);
@@ -227,6 +298,28 @@ mod tests {
             2,
             "outside a batch, at once"
         );
+    }
+
+    #[test]
+    fn many_are_woken_a_few_at_a_time() {
+        let kit = Kit::new();
+        let kits: Vec<Kit> = (0..AT_ONCE * 2).map(|_| kit.another()).collect();
+        let bells = Arc::new(Bells::default());
+        let write = |reply: &mut Reply<'_>| reply.simple("mail");
+        let message = Message::new(&write);
+        for kit in &kits {
+            kit.session.client.set_waker(&Waker::from(bells.clone()));
+        }
+        {
+            let _quiet = quiet(&kit.engine);
+            kits.iter()
+                .for_each(|kit| kit.session.client.post(&message));
+        }
+        let bell = &kit.engine.workers[0].bell;
+        for (woken, more) in [(AT_ONCE, true), (2 * AT_ONCE, false)] {
+            assert_eq!(bell.ring_some(), more);
+            assert_eq!(bells.0.load(Ordering::Relaxed), woken);
+        }
     }
 
     #[test]

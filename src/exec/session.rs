@@ -379,7 +379,7 @@ impl Client {
             self.wishes.fetch_or(MAIL, Ordering::Release);
             drop(letters);
             if let Some(waker) = self.waker.lock().take() {
-                mail::ring(waker);
+                mail::notify(self.worker, waker);
             }
         }
     }
@@ -395,7 +395,7 @@ impl Client {
         self.wishes.fetch_or(MAIL, Ordering::Release);
         drop(letters);
         if let Some(waker) = self.waker.lock().take() {
-            mail::ring(waker);
+            mail::notify(self.worker, waker);
         }
     }
 

@@ -56,6 +56,8 @@ where
             let _ = engine.workers[index].runtime.set(runtime.metrics());
             runtime.block_on(async move {
                 tokio::spawn(cron);
+                let for_bell = engine.clone();
+                tokio::spawn(async move { for_bell.workers[index].bell.ring().await });
                 serve(engine, receiver).await;
             });
         })?;
