@@ -91,6 +91,37 @@ impl Float80 {
         self.exponent != INFINITE
     }
 
+    /// The product with a whole number, rounded up to one; the least integer for
+    /// what is below it, `None` for what is beyond the largest.
+    pub fn times_ceil(self, factor: u32) -> Option<i64> {
+        let product = match self.exponent {
+            INFINITE => self,
+            exponent => Float80 {
+                negative: self.negative,
+                ..round(
+                    u128::from(self.mantissa) * u128::from(factor),
+                    exponent,
+                    false,
+                )?
+            },
+        };
+        let mantissa = u128::from(product.mantissa);
+        let magnitude = match product.exponent {
+            64.. => return product.negative.then_some(i64::MIN),
+            n @ 0.. => mantissa << n,
+            n => {
+                let whole = mantissa.checked_shr(n.unsigned_abs()).unwrap_or(0);
+                let is_whole = whole.checked_shl(n.unsigned_abs()).unwrap_or(0) == mantissa;
+                whole + u128::from(!product.negative && !is_whole)
+            }
+        };
+        match i64::try_from(magnitude) {
+            Ok(n) if product.negative => Some(-n),
+            Ok(n) => Some(n),
+            Err(_) => product.negative.then_some(i64::MIN),
+        }
+    }
+
     /// Whether it is 0.
     fn is_zero(&self) -> bool {
         self.mantissa == 0 && self.exponent != INFINITE
@@ -361,6 +392,29 @@ mod tests {
             "-Infinity",
         ] {
             assert!(Float80::parse(text.as_bytes()).is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_milliseconds_rounded_up_as_long_double_rounds() {
+        for (seconds, ms) in [
+            ("0.1", Some(100)),
+            ("1.001", Some(1001)),
+            ("0.0011", Some(2)),
+            ("1e-4000", Some(1)),
+            ("-0.0001", Some(0)),
+            ("-0.0011", Some(-1)),
+            ("0", Some(0)),
+            ("0e20", Some(0)),
+            ("9223372036854775.807", Some(i64::MAX)),
+            ("9223372036854775.808", None),
+            ("1e30", None),
+            ("inf", None),
+            ("-1e30", Some(i64::MIN)),
+            ("-inf", Some(i64::MIN)),
+        ] {
+            let n = Float80::parse(seconds.as_bytes()).expect("a number");
+            assert_eq!(n.times_ceil(1000), ms, "{seconds}");
         }
     }
 

@@ -180,6 +180,28 @@ impl FloatText {
     }
 }
 
+/// A double's text as C's `%.17g` makes it: 17 digits, without zeros at the end,
+/// and with an exponent where they would not do.
+pub fn text_17g(n: f64) -> String {
+    const DIGITS: i64 = 17;
+    if n.is_infinite() {
+        return String::from_utf8_lossy(FloatText::new(n).as_bytes()).into_owned();
+    }
+    let bare = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text.to_string(),
+    };
+    let scientific = format!("{n:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent = parse_i64(exponent.as_bytes()).unwrap_or(0);
+    if (-4..DIGITS).contains(&exponent) {
+        let places = (DIGITS - 1 - exponent) as usize;
+        bare(&format!("{n:.places$}"))
+    } else {
+        format!("{}e{exponent:+03}", bare(mantissa))
+    }
+}
+
 /// The integer that a double is, if it is one of up to 62 bits.
 pub fn exact_i64(n: f64) -> Option<i64> {
     const LIMIT: f64 = (i64::MAX / 2) as f64;
@@ -266,6 +288,23 @@ mod tests {
         ] {
             let written = FloatText::new(n);
             assert_eq!(String::from_utf8_lossy(written.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn a_double_is_written_as_c_writes_it() {
+        for (n, text) in [
+            (0.1, "0.10000000000000001"),
+            (-2.5, "-2.5"),
+            (-0.0, "-0"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(text_17g(n), text);
         }
     }
 

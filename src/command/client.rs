@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::client_filter::Filter;
+use super::client_tracking;
 use super::connection::{check_name, is_showable};
 use super::help;
 use crate::base::{clock, num};
@@ -484,6 +485,10 @@ const SUBCOMMANDS: &[Spec] = &[
             "enabled",
             &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
         )]),
+    client_tracking::TRACKING,
+    client_tracking::CACHING,
+    client_tracking::GETREDIR,
+    client_tracking::TRACKINGINFO,
     Spec::new("pause", -3, pause)
         .flags(ADMIN | NOSCRIPT | LOADING | STALE)
         .category(category::CONNECTION)
@@ -593,6 +598,15 @@ const HELP: &[&str] = &[
     "    SKIPME NO by default.",
     "REPLY (ON|OFF|SKIP)",
     "    Say whether this connection's commands are answered, or only the next one is not.",
+    "CACHING (YES|NO)",
+    "    Say whether what the next command reads is remembered.",
+    "GETREDIR",
+    "    Return the number of the connection that is told of changes instead of this one.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Be told when what this connection has read changes.",
+    "TRACKINGINFO",
+    "    Return of which changes this connection is told.",
     "PAUSE <timeout> [WRITE|ALL]",
     "    Make clients wait for <timeout> milliseconds: those that write, or all.",
     "UNPAUSE",

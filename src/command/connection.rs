@@ -7,6 +7,7 @@ use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
 use crate::exec::session::{Closing, ReplyMode, Session};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, secrets_behind};
+use crate::exec::tracking::Tracking;
 use crate::exec::{monitor, multi};
 use crate::protocol::error::Error;
 use crate::pubsub::Subscriptions;
@@ -289,6 +290,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     session.subscriber = false;
     monitor::end(session);
     session.extensions.remove::<Subscriptions>();
+    Tracking::disable(ctx.engine, session);
     if session.reply_mode != ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
     }

@@ -7,12 +7,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sha1::{Digest, Sha1};
-
-use super::help;
 use super::string::encoding_name;
+use super::{digest, help};
 use crate::base::glob::{self, Case};
-use crate::base::num::FloatText;
 use crate::base::{hash, num, units};
 use crate::config::param;
 use crate::exec::args::Key;
@@ -21,10 +18,9 @@ use crate::exec::effect::Event;
 use crate::exec::spec::{Group, Scope, Spec, flag::*};
 use crate::exec::txn::{Deadline, Txn};
 use crate::protocol::error::Error;
-use crate::store::entry::{self, Entry, NewValue, Value};
+use crate::store::entry::{self, Entry, NewValue, Value, View};
 use crate::store::table::Table;
-use crate::types::list::Side;
-use crate::types::object::Object;
+use crate::types::list::{Body, Figures, List};
 
 /// The family.
 pub const SPECS: &[Spec] = &[Spec::new("debug", -2, debug)
@@ -53,6 +49,8 @@ const HELP: &[&str] = &[
     "    Return an error of these words.",
     "HTSTATS <dbid> [full]",
     "    Return figures about the tables of a database.",
+    "LISTPACK <key>",
+    "    Write the elements of a listpack to the log.",
     "LOG <message>",
     "    Write <message> to the log.",
     "OBJECT <key> [fast]",
@@ -65,8 +63,11 @@ const HELP: &[&str] = &[
     "PROTOCOL <type>",
     "    Return a reply of a type: string, integer, double, bignum, null, array, set, map,",
     "    attrib, push, verbatim, true, false.",
+    "QUICKLIST <key> [<0|1>]",
+    "    Write the nodes of a quicklist to the log, with 1 their elements, too.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
-    "    Accepted without effect: there are no lists of plain nodes.",
+    "    From how many bytes on an element of a list has memory of its own; 0 for as the",
+    "    configuration says.",
     "RELOAD [option ...]",
     "    Refused: there is no snapshot to load yet.",
     "SDSLEN <key>",
@@ -109,14 +110,23 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
         (b"quicklist-packed-threshold", 1) => return packed_threshold(ctx),
         (b"object", 1 | 2) => return object(ctx),
+        (b"listpack", 1) => return show_elements(ctx, "listpack"),
+        (b"quicklist", 1 | 2) => return show_elements(ctx, "quicklist"),
         (b"sdslen", 1) => return string_lengths(ctx),
         (b"structsize", 0) => struct_sizes(ctx),
         (b"populate", 1..=3) => return populate(ctx),
         (b"digest", 0) => {
-            let text = hex(&digest_of_all(ctx.txn));
+            let text = digest::of_all(ctx.txn);
             ctx.reply.simple(&text);
         }
-        (b"digest-value", _) => digest_values(ctx),
+        (b"digest-value", _) => {
+            let keys = ctx.args.rest();
+            ctx.reply.array(keys.len());
+            for bytes in keys {
+                let text = digest::of_value(entry(ctx.txn, &key(bytes)));
+                ctx.reply.simple(&text);
+            }
+        }
         (b"protocol", 1) => return protocol(ctx),
         (b"error", 1) => {
             let error = Error::new(ctx.args.bytes()?);
@@ -162,7 +172,9 @@ fn sleep(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     match units::parse_bytes(ctx.args.bytes()?) {
-        Some(bytes) if bytes <= 1 << 32 => {
+        Some(bytes) if bytes <= (1 << 32) - (1 << 20) => {
+            let large = &ctx.engine.large_element_bytes;
+            large.store(bytes, Ordering::Relaxed);
             ctx.reply.ok();
             Ok(())
         }
@@ -224,7 +236,49 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             evictor.idle_seconds(access)
         ),
     };
+    if let Some(list) = View::of(entry.value())
+        && let List::Quick(quick) = &*list
+    {
+        text += &quicklist_figures(quick.figures(), fast);
+    }
     ctx.reply.simple(&text);
+    Ok(())
+}
+
+fn quicklist_figures(figures: Figures, fast: bool) -> String {
+    let mut text = format!(
+        " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{}",
+        figures.nodes,
+        figures.count as f64 / figures.nodes as f64,
+        figures.fill,
+        u8::from(figures.depth > 0),
+    );
+    if !fast {
+        text += &format!(" ql_uncompressed_size:{}", figures.uncompressed_bytes);
+    }
+    text
+}
+
+/// DEBUG LISTPACK, and DEBUG QUICKLIST: what a value is made of goes to the log.
+fn show_elements(ctx: &mut Ctx<'_, '_>, what: &str) -> Result<(), Error> {
+    let key = key(ctx.args.bytes()?);
+    let full = ctx.args.is_empty() || switch(ctx.args.bytes()?);
+    let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
+    if encoding_name(entry) != what {
+        return Err(Error::new(format!("ERR Not a {what} encoded object.")));
+    }
+    if let Some(list) = View::<List>::of(entry.value()) {
+        for (i, body) in list.bodies().enumerate() {
+            match body {
+                Body::Pack(pack) if full => crate::warning!("node {i}: {pack:?}"),
+                Body::Pack(pack) => crate::warning!("node {i}: {} elements", pack.len()),
+                Body::Plain(text) => crate::warning!("node {i}: {} bytes", text.len()),
+            }
+        }
+    }
+    let title = what[..1].to_uppercase() + &what[1..];
+    ctx.reply
+        .simple(&format!("{title} structure printed on stdout"));
     Ok(())
 }
 
@@ -408,121 +462,6 @@ fn table_stats(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let text = section("Dictionary", slots, keys) + &section("Expires", slots, volatile);
     ctx.reply.verbatim("txt", text.as_bytes());
     Ok(())
-}
-
-type Sum = [u8; 20];
-
-fn xor(sum: &mut Sum, bytes: &[u8]) {
-    let hash = Sha1::digest(bytes);
-    sum.iter_mut().zip(hash).for_each(|(a, b)| *a ^= b);
-}
-
-/// As [`xor`], but so that the order of several calls matters.
-fn mix(sum: &mut Sum, bytes: &[u8]) {
-    xor(sum, bytes);
-    *sum = Sha1::digest(*sum).into();
-}
-
-/// What Valkey's DEBUG DIGEST makes of a value.
-fn add_value(sum: &mut Sum, entry: &Entry<'_>, now_ms: u64) {
-    let value = entry.value();
-    let Value::Object(object) = value else {
-        mix(sum, &0u32.to_be_bytes());
-        value.with_bytes(|bytes| mix(sum, bytes));
-        return add_deadline(sum, entry);
-    };
-    let mix_kind = |sum: &mut Sum, kind: u32| mix(sum, &kind.to_be_bytes());
-    match &*object.get() {
-        Object::List(list) => {
-            mix_kind(sum, 1);
-            let mut walk = list.walk(0, Side::Right);
-            while let Some(item) = walk.step() {
-                item.with_bytes(|text| mix(sum, text));
-            }
-        }
-        Object::Set(set) => {
-            mix_kind(sum, 2);
-            set.iter()
-                .for_each(|member| member.with_bytes(|text| xor(sum, text)));
-        }
-        Object::ZSet(zset) => {
-            mix_kind(sum, 3);
-            for (member, score) in zset.iter() {
-                let mut pair = Sum::default();
-                member.with_bytes(|text| mix(&mut pair, text));
-                mix(&mut pair, FloatText::new(score).as_bytes());
-                xor(sum, &pair);
-            }
-        }
-        Object::Hash(hash) => {
-            mix_kind(sum, 4);
-            hash.each(now_ms, |field, value| {
-                let mut pair = Sum::default();
-                field.with_bytes(|text| mix(&mut pair, text));
-                value.with_bytes(|text| mix(&mut pair, text));
-                xor(sum, &pair);
-            });
-        }
-    }
-    add_deadline(sum, entry);
-}
-
-fn add_deadline(sum: &mut Sum, entry: &Entry<'_>) {
-    if entry.deadline().is_some() {
-        xor(sum, b"!!expire!!");
-    }
-}
-
-/// The same for the same data, whichever of Valkey and Larder holds it.
-fn digest_of_all(txn: &mut Txn<'_>) -> Sum {
-    let mut databases: Vec<u32> = (0..txn.shards())
-        .flat_map(|i| {
-            let tables = txn.shard(i).tables();
-            tables
-                .filter(|(_, t)| !t.is_empty())
-                .map(|(db, _)| db)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    databases.sort_unstable();
-    databases.dedup();
-    let now_ms = txn.now_ms;
-    let mut all = Sum::default();
-    for db in databases {
-        mix(&mut all, &db.to_be_bytes());
-        for index in 0..txn.shards() {
-            let Some(table) = txn.shard(index).table(db) else {
-                continue;
-            };
-            let mut cursor = Some(0);
-            while let Some(at) = cursor {
-                cursor = table.scan(at, |entry| {
-                    let mut sum = Sum::default();
-                    mix(&mut sum, entry.key());
-                    add_value(&mut sum, &entry, now_ms);
-                    xor(&mut all, &sum);
-                });
-            }
-        }
-    }
-    all
-}
-
-fn digest_values(ctx: &mut Ctx<'_, '_>) {
-    let keys = ctx.args.rest();
-    let now_ms = ctx.txn.now_ms;
-    ctx.reply.array(keys.len());
-    for bytes in keys {
-        let mut sum = Sum::default();
-        if let Some(entry) = entry(ctx.txn, &key(bytes)) {
-            add_value(&mut sum, &entry, now_ms);
-        }
-        ctx.reply.simple(&hex(&sum));
-    }
-}
-
-fn hex(sum: &Sum) -> String {
-    sum.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::exec::spec::{CommandTable, Spec};
 mod bitmap;
 mod client;
 mod client_filter;
+mod client_tracking;
 #[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
 mod command;
 mod commandlog;
@@ -13,14 +14,17 @@ mod config;
 mod connection;
 mod database;
 mod debug;
+mod digest;
 mod dump;
 mod expire;
+mod geo;
 mod hash;
 mod help;
 mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
+mod list;
 mod memory;
 mod module;
 mod object;
@@ -35,16 +39,19 @@ mod string;
 mod table_tests;
 #[cfg(test)]
 pub(crate) mod testkit;
+pub mod timeout;
 mod transaction;
 mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    list::SPECS,
     set::SPECS,
     bitmap::SPECS,
     hyperloglog::SPECS,
     zset::SPECS,
     hash::SPECS,
+    geo::SPECS,
     keys::SPECS,
     expire::SPECS,
     dump::SPECS,

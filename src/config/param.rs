@@ -280,7 +280,7 @@ params! {
         .hidden();
     NOTIFY_KEYSPACE_EVENTS: Bits("notify-keyspace-events", "", &[], names::NO_CONFLICT).in_force()
         .kept_as(Kind::Events);
-    TRACKING_TABLE_MAX_KEYS: Int("tracking-table-max-keys", "1000000", 0..=I64_MAX);
+    TRACKING_TABLE_MAX_KEYS: Int("tracking-table-max-keys", "1000000", 0..=I64_MAX).in_force();
     EXTENDED_REDIS_COMPATIBILITY: Flag("extended-redis-compatibility", "no");
 
     // What operators watch.

@@ -57,6 +57,11 @@ impl<'a> Args<'a> {
         self.argv
     }
 
+    /// Where the keys stand among them.
+    pub fn keys(&self) -> &'a [KeyAt] {
+        self.keys
+    }
+
     /// How many are left.
     #[inline]
     pub fn left(&self) -> usize {

@@ -335,6 +335,7 @@ fn run_one(
                 None => Txn::one_by_one(&engine.keyspace, &engine.effects, session.db, now_ms),
             };
             txn.touch = !session.no_touch || spec.name == "touch";
+            txn.set_client(session.client.id);
             call_handler(engine, session, &mut txn, call, target, out);
             let why = txn.removal;
             let outcome = txn.commit();
@@ -577,6 +578,25 @@ fn call_handler<'t>(
     }
 }
 
+/// For a client that keeps what it reads: it is told when that changes.
+#[cold]
+fn remember_reads(
+    engine: &Engine,
+    session: &mut Session,
+    spec: &Spec,
+    argv: &[&[u8]],
+    keys: &[KeyAt],
+) {
+    if spec.has(flag::READONLY) {
+        let most = engine.settings.int(param::TRACKING_TABLE_MAX_KEYS) as usize;
+        engine.tracking.remember(session, argv, keys, most);
+    }
+    // CLIENT CACHING holds for what comes right behind it, or the transaction.
+    if session.multi.is_none() && !session.in_exec && spec.name != "caching" {
+        session.caching = false;
+    }
+}
+
 /// Runs a handler, and returns what it waits for.
 #[inline]
 fn handle<'t>(
@@ -592,7 +612,7 @@ fn handle<'t>(
     let calls = &engine.workers[worker].calls[target.counter];
     let mark = out.mark();
     let resp3 = session.resp3;
-    let argv = args.all();
+    let (argv, keys) = (args.all(), args.keys());
     let mut ctx = Ctx {
         engine,
         session,
@@ -607,6 +627,9 @@ fn handle<'t>(
     }
     add(&calls.calls, 1);
     txn.end_command(argv);
+    if session.tracks {
+        remember_reads(engine, session, spec, argv, keys);
+    }
     if let Err(error) = result {
         add(&calls.failed, 1);
         engine.count_error(worker, error.code());

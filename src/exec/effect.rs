@@ -119,6 +119,10 @@ pub struct Change {
 pub struct Effect {
     /// What happened, in order.
     pub changes: Vec<Change>,
+    /// Whole databases were emptied or exchanged.
+    pub wholesale: bool,
+    /// The client that did it; 0 for the server itself.
+    pub by: u64,
     /// The commands that do the same again, each with its database.
     pub commands: Vec<(u32, Vec<Vec<u8>>)>,
 }

@@ -21,6 +21,7 @@ use super::services::Services;
 use super::session::Clients;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
+use super::tracking::Tracking;
 use super::waiting::Waiters;
 use crate::base::clock;
 use crate::base::histogram::{Counts, Histogram};
@@ -52,6 +53,8 @@ pub struct Engine {
     pub baseline: Mutex<Totals>,
     /// Frees what takes long.
     pub reclaimer: Reclaimer,
+    /// Who is told when what it read has changed.
+    pub tracking: Arc<Tracking>,
     /// The commands that wait for a key.
     pub waiters: Waiters,
     /// What their latency histograms held then, by command.
@@ -73,6 +76,9 @@ pub struct Engine {
     /// Whether keys are removed when their time is over, without being asked for
     /// (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Bytes from which on an element of a list has memory of its own; 0: as the
+    /// configuration says (DEBUG QUICKLIST-PACKED-THRESHOLD).
+    pub large_element_bytes: AtomicU64,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
@@ -266,6 +272,7 @@ impl Engine {
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,
             reclaimer: Reclaimer::default(),
+            tracking: Arc::default(),
             waiters: Waiters::default(),
             baseline: Mutex::default(),
             latency_baseline: Mutex::default(),
@@ -277,6 +284,7 @@ impl Engine {
             rebind: OnceLock::new(),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
+            large_element_bytes: AtomicU64::new(0),
             cron_paused: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),

@@ -28,5 +28,6 @@ pub mod spec;
 pub mod sweep;
 pub mod timing;
 pub mod totals;
+pub mod tracking;
 pub mod txn;
 pub mod waiting;

@@ -11,6 +11,7 @@ use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
 use super::services::Extensions;
 use super::spec::Spec;
+use super::tracking::{Choice, mode};
 use super::waiting::{Wait, Waiter};
 use crate::base::clock;
 use crate::config::ClientClass;
@@ -104,6 +105,10 @@ pub struct Session {
     pub wait: Option<Wait>,
     /// The command that waits; nothing else of the client's is run until then.
     pub waiting_for: Option<Arc<Waiter>>,
+    /// What it reads is remembered ([`super::tracking`]).
+    pub tracks: bool,
+    /// CLIENT CACHING was said right before this command.
+    pub caching: bool,
     /// It has stopped in front of a command, because of CLIENT PAUSE.
     pub paused: bool,
     /// Subscribes to something: in RESP2, little else may be done then.
@@ -121,6 +126,8 @@ impl Session {
             worker: client.worker,
             wait: None,
             waiting_for: None,
+            tracks: false,
+            caching: false,
             paused: false,
             client,
             db: 0,
@@ -146,6 +153,7 @@ impl Session {
         session.worker = worker;
         session.db = db;
         session.resp3 = client.speaks_resp3();
+        session.tracks = client.tracking.has(mode::ON) && !client.tracking.has(mode::BCAST);
         session
     }
 
@@ -234,6 +242,8 @@ pub struct Client {
     pub last_command: AtomicU32,
     /// What is set when a key that it watches changes.
     pub watch_flag: Mutex<Option<WatchFlag>>,
+    /// CLIENT TRACKING.
+    pub tracking: Choice,
     /// What it waits for.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// CLIENT NO-EVICT.
@@ -313,6 +323,7 @@ impl Client {
             protocol: AtomicU8::new(2),
             last_command: AtomicU32::new(0),
             watch_flag: Mutex::new(None),
+            tracking: Choice::default(),
             waiter: Mutex::new(None),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),

@@ -130,10 +130,10 @@ pub mod category {
     pub const READ: u32 = 1 << 1;
     /// Writes keys.
     pub const WRITE: u32 = 1 << 2;
-    /// About sorted sets.
-    pub const SORTEDSET: u32 = 1 << 4;
     /// About sets.
     pub const SET: u32 = 1 << 3;
+    /// About sorted sets.
+    pub const SORTEDSET: u32 = 1 << 4;
     /// About lists.
     pub const LIST: u32 = 1 << 5;
     /// About hashes.
@@ -464,6 +464,8 @@ pub enum Group {
     String,
     /// Sets.
     Set,
+    /// Lists.
+    List,
     /// Bitmaps.
     Bitmap,
     /// HyperLogLogs.
@@ -490,6 +492,7 @@ impl Group {
             Group::Hash => "hash",
             Group::String => "string",
             Group::Set => "set",
+            Group::List => "list",
             Group::Bitmap => "bitmap",
             Group::HyperLogLog => "hyperloglog",
             Group::SortedSet => "sorted-set",

@@ -31,10 +31,11 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     if engine.effects.pause.is_on(now_ms) {
         return false;
     }
-    let wanted = engine.effects.wanted();
     let mut effect = Effect::default();
     let mut more = false;
     let mut shard = engine.keyspace.lock(index);
+    // Under the lock: whoever asked for it before reads under it.
+    let wanted = engine.effects.wanted();
     let last = std::mem::replace(&mut shard.swept_ms, now_ms);
     let all = last != 0 && last.abs_diff(now_ms) > JUMP_MS;
     let mut awaited = Vec::new();

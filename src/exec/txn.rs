@@ -113,6 +113,14 @@ impl<'a> Txn<'a> {
         txn
     }
 
+    /// Says which client it is for.
+    #[inline]
+    pub fn set_client(&mut self, id: u64) {
+        if let Some(effect) = &mut self.effect {
+            effect.by = id;
+        }
+    }
+
     /// The keyspace's eviction policy.
     pub fn evictor(&self) -> &'a Evictor {
         self.keyspace.evictor()
@@ -642,6 +650,7 @@ impl<'a> Txn<'a> {
     /// dropping them takes its time. Needs the whole keyspace.
     pub fn flush(&mut self, db: u32) -> Vec<Box<Table>> {
         let mut tables = Vec::new();
+        self.note_wholesale();
         for i in 0..self.shards() {
             let shard = self.shard(i);
             if let Some(table) = shard.take_table(db) {
@@ -661,6 +670,7 @@ impl<'a> Txn<'a> {
         if a == b {
             return;
         }
+        self.note_wholesale();
         for i in 0..self.shards() {
             // A key whose time is over is none: to bring it under the eyes of
             // who watches that key in the other database is no change.
@@ -678,6 +688,12 @@ impl<'a> Txn<'a> {
             }
             self.shard(i).swap_tables(a, b);
             self.note_awaited(i, |awaited| awaited == a || awaited == b);
+        }
+    }
+
+    fn note_wholesale(&mut self) {
+        if let Some(effect) = &mut self.effect {
+            effect.wholesale = true;
         }
     }
 
@@ -774,7 +790,7 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn commit(self) -> Outcome {
         if let Some(effect) = &self.effect
-            && !(effect.changes.is_empty() && effect.commands.is_empty())
+            && !(effect.changes.is_empty() && effect.commands.is_empty() && !effect.wholesale)
         {
             self.effects.deliver(effect);
         }

@@ -32,6 +32,7 @@ use crate::exec::dispatch::{BLOB_MIN, Batch, run_batch};
 use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
 use crate::exec::session::{BUFFER_IDLE_MS, Closing, Session};
+use crate::exec::tracking::Tracking;
 use crate::protocol::error::Error;
 use crate::protocol::feed::{self, Sink};
 use crate::protocol::output::Output;
@@ -721,6 +722,7 @@ impl Drop for Connection {
             self.go_on_from_pause();
         }
         multi::discard(&self.engine, &mut self.session);
+        Tracking::disable(&self.engine, &mut self.session);
         if self.holds_buffer {
             self.count_buffer(false);
         }

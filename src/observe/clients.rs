@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::exec::engine::Engine;
 use crate::exec::session::Client;
+use crate::exec::tracking::mode;
 
 /// The flags of a client, as the line shows them: `N` where there is none.
 pub fn flags(client: &Client) -> String {
@@ -11,8 +12,11 @@ pub fn flags(client: &Client) -> String {
     let all = [
         ('O', is_on(&client.monitor)),
         ('P', client.is_subscriber()),
-        ('b', client.is_waiting()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
+        ('b', client.is_waiting()),
+        ('t', client.tracking.has(mode::ON)),
+        ('R', client.tracking.has(mode::BROKEN)),
+        ('B', client.tracking.has(mode::BCAST)),
         ('d', client.is_watch_broken()),
         ('A', client.is_killed()),
         ('U', client.is_unix),
@@ -92,12 +96,13 @@ pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) ->
         get(&client.commands),
     );
     let protocol = client.protocol.load(Ordering::Relaxed);
+    let redirect = client.tracking.redirect().map_or(-1, |id| id as i64);
     [
         head.as_bytes(),
         &names.name,
         body.as_bytes(),
         &names.user,
-        format!(" redir=-1 resp={protocol} lib-name=").as_bytes(),
+        format!(" redir={redirect} resp={protocol} lib-name=").as_bytes(),
         &names.lib_name,
         b" lib-ver=",
         &names.lib_version,

@@ -223,7 +223,7 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     let pause = &source.engine.effects.pause;
     let stopped = pause.stopped.load(Ordering::Relaxed);
     lines.put("blocked_clients", source.engine.waiters.len() + stopped);
-    lines.zeros(&["tracking_clients"]);
+    lines.put("tracking_clients", source.engine.tracking.clients());
     let subscribers = all.iter().filter(|c| c.is_subscriber()).count();
     lines.put("pubsub_clients", subscribers);
     lines.put("watching_clients", all.iter().filter(watching).count());
@@ -429,11 +429,12 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
     ]);
+    let tracking = &source.engine.tracking;
+    lines.put("tracking_total_keys", tracking.keys());
+    lines.put("tracking_total_items", tracking.items());
+    lines.put("tracking_total_prefixes", tracking.prefixes());
+    lines.put("unexpected_error_replies", 0);
     lines.put("total_error_replies", totals.errors);
     lines.put("dump_payload_sanitizations", 0);
     lines.put("total_reads_processed", totals.batches);

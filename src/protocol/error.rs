@@ -87,6 +87,28 @@ errors! {
     RESTORE_FORMAT = "ERR Bad data format";
     /// MSETEX with a number of keys that is none.
     NUMKEYS = "ERR invalid numkeys value or out of range";
+    /// A timeout in seconds that is no number.
+    TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range";
+    /// A timeout in milliseconds that is none.
+    TIMEOUT_NOT_INTEGER = "ERR timeout is not an integer or out of range";
+    /// A timeout below 0.
+    TIMEOUT_NEGATIVE = "ERR timeout is negative";
+    /// A timeout at whose end no clock would arrive.
+    TIMEOUT_RANGE = "ERR timeout is out of range";
+    /// LSET beyond the list.
+    INDEX_RANGE = "ERR index out of range";
+    /// A count of keys that is none.
+    NUMKEYS_POSITIVE = "ERR numkeys should be greater than 0";
+    /// A count of elements that is none.
+    COUNT_POSITIVE = "ERR count should be greater than 0";
+    /// An integer whose opposite is none.
+    LEAST_INTEGER = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    /// LPOS RANK 0.
+    LPOS_RANK = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
+    /// LPOS with a negative COUNT.
+    LPOS_COUNT = "ERR COUNT can't be negative";
+    /// LPOS with a negative MAXLEN.
+    LPOS_MAXLEN = "ERR MAXLEN can't be negative";
     /// LCS with two ways to reply.
     LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX.";
     /// LCS of strings of 4 GiB.

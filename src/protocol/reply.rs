@@ -189,6 +189,18 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A floating-point number to 17 places behind the point, without the zeros
+    /// at its end.
+    pub fn decimal(&mut self, n: f64) {
+        let text = format!("{n:.17}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        let text = if text == "-0" { "0" } else { text };
+        match self.resp3 {
+            true => self.line(b',', text.as_bytes()),
+            false => self.bulk(text.as_bytes()),
+        }
+    }
+
     /// Text for people, of a three-letter format (`txt`, `mkd`).
     pub fn verbatim(&mut self, format: &str, text: &[u8]) {
         if self.resp3 {

@@ -11,7 +11,7 @@ mod quicklist;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::listpack::{At, Item, Listpack};
+use super::listpack::{At, Item, Listpack, Needle};
 use super::object::Family;
 use node::Node;
 
@@ -346,6 +346,21 @@ pub fn place(index: i64, len: usize) -> Option<usize> {
     }
 }
 
+/// The elements from `start` to `stop`, both included, and counted from the end
+/// where negative.
+pub fn range(start: i64, stop: i64, len: usize) -> Range<usize> {
+    let clamp = |n: i64| match usize::try_from(n) {
+        Ok(n) => n,
+        Err(_) => len.saturating_sub(n.unsigned_abs() as usize),
+    };
+    let before_all = stop < 0 && stop.unsigned_abs() > len as u64;
+    let (start, stop) = (clamp(start), clamp(stop).min(len.saturating_sub(1)));
+    match before_all || start > stop || start >= len {
+        true => 0..0,
+        false => start..stop + 1,
+    }
+}
+
 fn end_of(pack: &Listpack, side: Side) -> Option<At> {
     match side {
         Side::Left => pack.first(),
@@ -375,10 +390,11 @@ fn remove_equal(pack: &mut Listpack, text: &[u8], n: usize, towards: Side) -> us
             }
         }
         Side::Left => {
+            let needle = Needle::new(text);
             let mut from = pack.last();
             while let Some(at) = from.filter(|_| removed < n) {
                 from = pack.prev(at);
-                if pack.get(at).eq(text) {
+                if needle.is(pack.get(at)) {
                     pack.remove(at);
                     removed += 1;
                 }

@@ -102,6 +102,30 @@ impl PartialEq<[u8]> for Item<'_> {
     }
 }
 
+/// A text that elements are compared with: read as an integer once.
+#[derive(Clone, Copy, Debug)]
+pub struct Needle<'a> {
+    text: &'a [u8],
+    int: Option<i64>,
+}
+
+impl<'a> Needle<'a> {
+    /// A text.
+    pub fn new(text: &'a [u8]) -> Needle<'a> {
+        let int = num::parse_i64(text);
+        Needle { text, int }
+    }
+
+    /// Whether an element has this text.
+    #[inline]
+    pub fn is(&self, item: Item<'_>) -> bool {
+        match item {
+            Item::Int(n) => self.int == Some(n),
+            Item::Str(s) => s == self.text,
+        }
+    }
+}
+
 /// See the head of this file.
 #[derive(Clone, Debug)]
 pub struct Listpack {
@@ -316,14 +340,10 @@ impl Listpack {
     /// The first element from `from` on that has this text; `skip` elements are
     /// passed over after each that is looked at.
     pub fn find(&self, from: At, text: &[u8], skip: usize) -> Option<At> {
-        let int = num::parse_i64(text);
+        let needle = Needle::new(text);
         let mut at = from;
         loop {
-            let is_it = match self.get(at) {
-                Item::Int(n) => int == Some(n),
-                Item::Str(s) => s == text,
-            };
-            if is_it {
+            if needle.is(self.get(at)) {
                 return Some(at);
             }
             for _ in 0..=skip {

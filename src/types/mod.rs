@@ -4,6 +4,7 @@
 
 pub mod bitmap;
 pub mod dict;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;

@@ -86,6 +86,17 @@ impl Default for ZSet {
 }
 
 impl ZSet {
+    /// One of members and scores that come in order.
+    pub fn of_sorted<M: AsRef<[u8]>>(elements: &[(M, f64)], limits: Limits) -> ZSet {
+        let longest = elements.iter().map(|(m, _)| m.as_ref().len()).max();
+        let mut zset = ZSet::default();
+        zset.expect(elements.len(), longest.unwrap_or(0), limits);
+        for (member, score) in elements {
+            zset.push(member.as_ref(), *score, limits);
+        }
+        zset
+    }
+
     /// Appends a member that is above all others.
     pub fn push(&mut self, member: &[u8], score: f64, limits: Limits) {
         match self.packed_with_room(member, limits) {
@@ -250,6 +261,19 @@ impl ZSet {
     /// All members and their scores.
     pub fn iter(&self) -> Iter<'_> {
         self.range(0..self.len())
+    }
+
+    /// Shows some members and their scores from `cursor` on, and returns where to
+    /// go on, `None` at the end; a walk begins at 0. Whoever is there from the
+    /// start of a walk to its end is met.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>, f64)) -> Option<u64> {
+        match self {
+            ZSet::Packed(_) => {
+                self.iter().for_each(|(member, score)| visit(member, score));
+                None
+            }
+            ZSet::Tree(tree) => tree.scan(cursor, |member, score| visit(Item::Str(member), score)),
+        }
     }
 
     /// The member at a rank, and its score.

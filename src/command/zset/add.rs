@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::limits;
 use crate::base::num;
+use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::exec::txn::Deadline;
@@ -33,7 +34,7 @@ pub(super) fn zincrby(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 /// Scores, each with the member that it is for.
-type Pairs<'a> = SmallVec<[(f64, &'a [u8]); 4]>;
+pub(in crate::command) type Pairs<'a> = SmallVec<[(f64, &'a [u8]); 4]>;
 
 /// What became of several.
 #[derive(Default)]
@@ -93,21 +94,33 @@ fn give(ctx: &mut Ctx<'_, '_>, mut rule: Rule) -> Result<(), Error> {
         }
     }
     let pairs = pairs(ctx.args.rest(), rule)?;
+    give_scores(ctx, &key, &pairs, rule, count_changed)
+}
+
+/// Gives scores to members of a key, which may not be there, and replies what
+/// became of them; `count_changed` says whether those that had others count.
+pub(in crate::command) fn give_scores(
+    ctx: &mut Ctx<'_, '_>,
+    key: &Key<'_>,
+    pairs: &Pairs<'_>,
+    rule: Rule,
+    count_changed: bool,
+) -> Result<(), Error> {
     let limits = limits(ctx);
     let event = if rule.add { ZINCR } else { ZADD };
     let mut tally = Tally::default();
-    match ctx.txn.find_as::<ZSet>(&key)? {
+    match ctx.txn.find_as::<ZSet>(key)? {
         None if rule.only_present => {}
         None => {
             let mut zset = ZSet::default();
-            let given = tally.give(&mut zset, &pairs, rule, limits);
+            let given = tally.give(&mut zset, pairs, rule, limits);
             given.map_err(|NotANumber| Error::NAN_SCORE)?;
             let value = NewValue::Object(zset.into());
-            ctx.txn.put(&key, None, value, Deadline::Never, event);
+            ctx.txn.put(key, None, value, Deadline::Never, event);
         }
         Some(found) => {
-            let given = ctx.txn.update(&key, found, |zset: &mut ZSet, events| {
-                let given = tally.give(zset, &pairs, rule, limits);
+            let given = ctx.txn.update(key, found, |zset: &mut ZSet, events| {
+                let given = tally.give(zset, pairs, rule, limits);
                 if tally.added + tally.changed > 0 {
                     events.push(event);
                 }

@@ -108,15 +108,8 @@ fn combine_and_store(
     let mut query = Query::new(operation, keys.len());
     query.parse(&mut ctx.args, false)?;
     let limits = limits(ctx);
-    let mut result = ZSet::default();
     let sources = sources(ctx.txn, &keys, &query);
-    let elements = query.run(&sources);
-    let longest = elements.iter().map(|(member, _)| member.len()).max();
-    result.expect(elements.len(), longest.unwrap_or(0), limits);
-    for (member, score) in &elements {
-        result.push(member, *score, limits);
-    }
-    drop(elements);
+    let result = ZSet::of_sorted(&query.run(&sources), limits);
     drop(sources);
     store(ctx, &to, result, event);
     Ok(())

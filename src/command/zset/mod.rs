@@ -27,6 +27,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub(super) use add::{Pairs, give_scores};
+
 /// How long a sorted set stays packed.
 pub(super) fn limits(ctx: &Ctx<'_, '_>) -> Limits {
     let limit = |handle| usize::try_from(ctx.engine.settings.int(handle)).unwrap_or(0);
@@ -243,6 +245,22 @@ pub const SPECS: &[Spec] = &[
         .args(&[
             KEY,
             Arg::block("options", &[COUNT, WITHSCORES.optional()]).optional(),
+        ]),
+    row("zscan", -3, read::zscan, READONLY, READ_KEY)
+        .tips(NONDETERMINISTIC)
+        .doc(
+            Group::SortedSet,
+            "2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+            "Gives the members of a sorted set and their scores, some with each call.",
+        )
+        .history(&[("8.0.0", "Added noscores option.")])
+        .args(&[
+            KEY,
+            Arg::new("cursor", ArgKind::Integer),
+            Arg::new("pattern", ArgKind::Pattern).token("MATCH").optional(),
+            COUNT.token("COUNT").optional(),
+            Arg::word("noscores", "NOSCORES").optional(),
         ]),
     row("zrange", -4, range::zrange, READONLY, READ_KEY)
         .doc(

@@ -2,7 +2,9 @@
 
 use super::range::{lex_range, score_range};
 use super::{write_element, write_elements_head, write_member};
-use crate::base::{clock, num};
+use crate::base::clock;
+use crate::base::num::{self, FloatText};
+use crate::command::scan::{Names, Options, Over, parse_cursor, write_walk};
 use crate::exec::context::Ctx;
 use crate::protocol::error::Error;
 use crate::types::object::Family;
@@ -121,15 +123,12 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     let count = num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
     if count == i64::MIN {
-        return Err(Error::new(format!(
-            "ERR value is out of range, value must between -{} and {}",
-            i64::MAX,
-            i64::MAX
-        )));
+        return Err(Error::NOT_LONG);
     }
     let with_scores = ctx.args.flag("WITHSCORES");
     ctx.args.end()?;
-    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
+    let is_beyond = count < 0 && count.unsigned_abs() > sample::DRAWS_MAX;
+    if is_beyond || with_scores && count > i64::MAX / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
     let Some(zset) = ctx.txn.read_as::<ZSet>(&key)? else {
@@ -164,5 +163,38 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             );
         }
     }
+    Ok(())
+}
+
+/// ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]
+pub(super) fn zscan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let key = ctx.args.key()?;
+    let cursor = parse_cursor(ctx.args.bytes()?).ok_or(Error::CURSOR)?;
+    let mut names = Names::default();
+    let mut next = 0;
+    if let Some(zset) = ctx.txn.read_as::<ZSet>(&key)? {
+        let options = Options::parse(&mut ctx.args, Over::ZSet)?;
+        let mut show = |member: &[u8], score: f64| {
+            if !options.pattern.matches(member) {
+                return;
+            }
+            names.push(member);
+            match &*zset {
+                _ if options.names_only => {}
+                ZSet::Packed(_) => names.push(FloatText::new(score).as_bytes()),
+                // As Valkey: here, and nowhere else, in all digits.
+                ZSet::Tree(_) => names.push(num::text_17g(score).as_bytes()),
+            }
+        };
+        next = options.walk(cursor, |cursor| {
+            let mut met = 0;
+            let next = zset.scan(cursor, |member, score| {
+                met += 1;
+                member.with_bytes(|member| show(member, score));
+            });
+            (met, next)
+        });
+    }
+    write_walk(&mut ctx.reply, next, &names);
     Ok(())
 }

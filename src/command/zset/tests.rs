@@ -400,3 +400,37 @@ fn the_encoding_follows_the_limits() {
         ],
     );
 }
+
+#[test]
+fn a_walk_meets_every_member_once_while_nothing_changes() {
+    let mut kit = Kit::new();
+    for n in 0..500 {
+        kit.run(&format!("zadd z 0.1 m{n}"));
+    }
+    let (mut cursor, mut met) = ("0".to_string(), 0);
+    loop {
+        let reply = kit.run(&format!("zscan z {cursor} count 7"));
+        met += reply.matches("\r\nm").count();
+        assert_eq!(
+            reply.matches("m").count(),
+            reply.matches("0.10000000000000001").count()
+        );
+        cursor = reply.split("\r\n").nth(2).expect("a cursor").to_string();
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(met, 500);
+    kit.run("zadd small 0.1 a 2 b");
+    check(
+        &mut kit,
+        &[
+            ("zscan small 0", "*2 $1 0 *4 $1 a $3 0.1 $1 b $1 2"),
+            ("zscan small 0 noscores match b", "*2 $1 0 *1 $1 b"),
+            ("zscan none 0 foo", "*2 $1 0 *0"),
+            ("zscan small x", "-ERR invalid cursor"),
+            ("zscan small 0 count 0", SYNTAX),
+            ("zscan small 0 type zset", SYNTAX),
+        ],
+    );
+}

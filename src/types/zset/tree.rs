@@ -196,6 +196,12 @@ impl Tree {
         start..end.max(start)
     }
 
+    /// As [`Dict::scan`].
+    pub(super) fn scan(&self, cursor: u64, mut visit: impl FnMut(&[u8], f64)) -> Option<u64> {
+        self.members
+            .scan(cursor, |element| visit(element.key(), element.payload()))
+    }
+
     pub(super) fn range(&self, ranks: Range<usize>) -> Iter<'_> {
         Iter(self.ranks.range(ranks))
     }
