@@ -25,7 +25,8 @@
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
-//! * [`server`]: the wiring: start, cron, end.
+//! * [`server`]: the wiring: start, cron, end. [`crash`]: the end that nobody
+//!   wanted. [`title`]: what `ps` shows.
 //!
 //! # A byte's way
 //!
@@ -43,6 +44,7 @@
 pub mod base;
 pub mod command;
 pub mod config;
+pub mod crash;
 pub mod exec;
 pub mod net;
 pub mod observe;
@@ -51,4 +53,5 @@ pub mod protocol;
 pub mod pubsub;
 pub mod server;
 pub mod store;
+pub mod title;
 pub mod types;

@@ -12,12 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::base::{clock, log, units};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
-use crate::exec::{files, latency, sweep};
+use crate::exec::{files, latency, logging, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
 use crate::store::{memory, slab};
-use crate::{command, notice, warning};
+use crate::title::Title;
+use crate::{command, crash, notice, warning};
 
 /// How often deadlines are looked after: with the wheel's tick of 32 ms this
 /// keeps a key's removal within 100 ms of its deadline.
@@ -37,6 +38,9 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
         eprintln!("{message}");
         return 1;
     }
+    // Before there is another thread.
+    let is_wanted = settings.flag(param::SET_PROC_TITLE);
+    let title = is_wanted.then(Title::take).and_then(Result::ok);
     let pid = std::process::id();
     notice!("oO0OoO0OoO0Oo Larder is starting oO0OoO0OoO0Oo");
     notice!(
@@ -55,7 +59,7 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(settings, from_file)),
+        Ok(runtime) => runtime.block_on(serve(settings, from_file, title)),
         Err(error) => {
             warning!("No event loop to be had: {error}");
             1
@@ -81,11 +85,29 @@ fn prepare(settings: &Settings) -> Result<(), String> {
             .map_err(|e| format!("Can't open the log file: {e}"))?;
         log::set_file(Some(path));
     }
-    log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
+    logging::configure(settings);
+    logging::open_syslog(settings);
     Ok(())
 }
 
-async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode {
+/// Shows the process's title, and again whenever what it is made of changes.
+fn entitle(engine: &Arc<Engine>, title: Title) {
+    let settings = engine.settings.clone();
+    let show = move || {
+        if let Err(error) = title.show(&settings) {
+            warning!("The process's title could not be set: {error}");
+        }
+    };
+    show();
+    // Set once, here.
+    let _ = engine.retitle.set(Box::new(show));
+}
+
+async fn serve(
+    settings: Arc<Settings>,
+    from_file: Option<PathBuf>,
+    title: Option<Title>,
+) -> ExitCode {
     let opened = files::fit_maxclients(&settings).and_then(|()| open_listeners(&settings));
     let listeners = match opened {
         Ok(listeners) => listeners,
@@ -96,6 +118,10 @@ async fn serve(settings: Arc<Settings>, from_file: Option<PathBuf>) -> ExitCode 
     };
     let count = settings.int(param::IO_THREADS).max(1) as usize;
     let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
+    crash::watch(engine.clone());
+    if let Some(title) = title {
+        entitle(&engine, title);
+    }
     command::configure(&engine);
     // Refused, it is logged, and the server does without.
     let _ = engine.oom_score.configure(&settings);

@@ -716,7 +716,8 @@ fn unblock(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let client = u64::try_from(id)
         .ok()
         .and_then(|id| ctx.engine.clients.get(id));
-    let done = client.is_some_and(|c| waiting::unblock(ctx.engine, &c, with_error));
+    let worker = ctx.session.worker;
+    let done = client.is_some_and(|c| waiting::unblock(ctx.engine, worker, &c, with_error));
     ctx.reply.int(done.into());
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! CONFIG: the parameters in force, and the counters' beginning.
 
 use super::help;
-use crate::base::log;
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
-use crate::exec::files;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
+use crate::exec::{files, logging};
 use crate::protocol::error::Error;
 use crate::store::shard::Stats;
 
@@ -171,6 +170,16 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
             reason: "Failed to set current oom_score_adj. Check server logs.".into(),
         })?;
     }
+    let title = [
+        param::PROC_TITLE_TEMPLATE.name(),
+        param::PORT.name(),
+        param::BIND.name(),
+    ];
+    if title.into_iter().any(is_changed)
+        && let Some(retitle) = engine.retitle.get()
+    {
+        retitle();
+    }
     let listening = [
         (
             param::PORT.name(),
@@ -188,9 +197,7 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
     }
     // Cheap, and right whatever of it changed.
     super::configure(engine);
-    if is_changed(param::LOGLEVEL.name()) {
-        log::set_level(log::Level::named(settings.choice_name(param::LOGLEVEL)));
-    }
+    logging::configure(settings);
     Ok(())
 }
 

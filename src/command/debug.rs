@@ -7,10 +7,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
+
 use super::string::encoding_name;
 use super::{digest, help};
 use crate::base::glob::{self, Case};
-use crate::base::{hash, num, units};
+use crate::base::{clock, hash, num, units};
 use crate::config::param;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
@@ -35,6 +37,8 @@ pub const SPECS: &[Spec] = &[Spec::new("debug", -2, debug)
     .system()];
 
 const HELP: &[&str] = &[
+    "ASSERT",
+    "    End the server as a failed assertion does.",
     "CLIENT-ENFORCE-REPLY-LIST <0|1>",
     "    With 1, the least reply counts as 16 KiB where replies have a limit.",
     "CONFIG-REWRITE-FORCE-ALL",
@@ -55,6 +59,10 @@ const HELP: &[&str] = &[
     "    Write <message> to the log.",
     "OBJECT <key> [fast]",
     "    Return how a value lies in memory.",
+    "OOM",
+    "    End the server as running out of memory does.",
+    "PANIC",
+    "    End the server as a broken invariant does.",
     "PAUSE-CRON <0|1>",
     "    Stop the work that comes by the clock, or let it go on.",
     "POPULATE <count> [<prefix>] [<size>]",
@@ -72,6 +80,8 @@ const HELP: &[&str] = &[
     "    Refused: there is no snapshot to load yet.",
     "SDSLEN <key>",
     "    Return the lengths of a string key and of its value, and what they take.",
+    "SEGFAULT",
+    "    End the server as an invalid access to memory does.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    With 0, keys whose time is over go only when somebody asks for them.",
     "SLEEP <seconds>",
@@ -88,6 +98,15 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     match (&name.to_ascii_lowercase()[..], left) {
         (b"help", 0) => help::write(ctx, HELP),
         (b"sleep", 1) => return sleep(ctx),
+        (b"segfault", _) => {
+            let _ = raise(Signal::SIGSEGV);
+        }
+        (b"assert", _) => assert!(std::hint::black_box(1) == 2),
+        (b"panic", _) => panic!(
+            "DEBUG PANIC called at Unix time {}",
+            clock::unix_ms() / 1000
+        ),
+        (b"oom", _) => drop(Vec::<u8>::with_capacity(isize::MAX as usize)),
         (b"set-active-expire", 1) => {
             let on = switch(ctx.args.bytes()?);
             ctx.engine.active_expiry.store(on, Ordering::Relaxed);

@@ -151,17 +151,26 @@ params! {
     LOGLEVEL: Choice("loglevel", "notice", names::LOG_LEVELS).in_force();
     /// The log; empty for standard output.
     LOGFILE: Text("logfile", "").immutable().in_force();
-    LOG_FORMAT: Choice("log-format", "legacy", names::LOG_FORMATS);
-    LOG_TIMESTAMP_FORMAT: Choice("log-timestamp-format", "legacy", names::LOG_TIMES);
-    SYSLOG_ENABLED: Flag("syslog-enabled", "no").immutable();
-    SYSLOG_IDENT: Text("syslog-ident", "larder").immutable();
-    SYSLOG_FACILITY: Choice("syslog-facility", "local0", names::FACILITIES).immutable();
+    /// How a message is written.
+    LOG_FORMAT: Choice("log-format", "legacy", names::LOG_FORMATS).in_force();
+    /// How its time is written.
+    LOG_TIMESTAMP_FORMAT: Choice("log-timestamp-format", "legacy", names::LOG_TIMES).in_force();
+    /// Whether the system's log is told, too.
+    SYSLOG_ENABLED: Flag("syslog-enabled", "no").immutable().in_force();
+    /// The name that it is told.
+    SYSLOG_IDENT: Text("syslog-ident", "larder").immutable().in_force();
+    /// The facility that it is told.
+    SYSLOG_FACILITY: Choice("syslog-facility", "local0", names::FACILITIES).immutable().in_force();
     /// Whether a logo is printed at start even where nobody looks.
     ALWAYS_SHOW_LOGO: Flag("always-show-logo", "no").immutable().in_force();
-    HIDE_USER_DATA_FROM_LOG: Flag("hide-user-data-from-log", "yes");
-    SET_PROC_TITLE: Flag("set-proc-title", "yes").immutable();
+    /// Whether what clients sent stays out of the log.
+    HIDE_USER_DATA_FROM_LOG: Flag("hide-user-data-from-log", "yes").in_force();
+    /// Whether `ps` shows a title.
+    SET_PROC_TITLE: Flag("set-proc-title", "yes").immutable().in_force();
+    /// That title, with variables in braces.
     PROC_TITLE_TEMPLATE: Text("proc-title-template", "{title} {listen-addr} {server-mode}")
-        .check(check::proc_title_template);
+        .check(check::proc_title_template)
+        .in_force();
     IGNORE_WARNINGS: Text("ignore-warnings", "");
     LOCALE_COLLATE: Text("locale-collate", "");
     SERVER_CPULIST: Text("server-cpulist", "").alias("server_cpulist").immutable();
@@ -171,7 +180,8 @@ params! {
     OOM_SCORE_ADJ: Choice("oom-score-adj", "no", names::OOM_SCORE_ADJ).in_force();
     OOM_SCORE_ADJ_VALUES: Structured("oom-score-adj-values", "0 200 800", Kind::OomScores).in_force();
     DISABLE_THP: Flag("disable-thp", "yes").immutable();
-    CRASH_LOG_ENABLED: Flag("crash-log-enabled", "yes");
+    /// Whether the log tells of the state in which the server crashed.
+    CRASH_LOG_ENABLED: Flag("crash-log-enabled", "yes").in_force();
     CRASH_MEMCHECK_ENABLED: Flag("crash-memcheck-enabled", "yes");
 
     // Who may do what.

@@ -12,11 +12,12 @@ use smallvec::SmallVec;
 use super::args::{Args, KeyAt};
 use super::context::Ctx;
 use super::engine::{Engine, add};
+use super::latency;
 use super::mail;
 use super::room;
 use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag, key_flag};
-use super::timing::{self, Stopwatch};
+use super::timing::{self, Ended, Stopwatch};
 use super::txn::Txn;
 use super::waiting::{self, Wait};
 use crate::base::{clock, hash};
@@ -117,6 +118,8 @@ pub fn run_batch(
     prepare(engine, session, batch);
     let _quiet = mail::quiet(engine);
     let worker = &engine.workers[session.worker];
+    // For the report, should this be the last thing that the process does.
+    worker.client.store(session.client.id, Ordering::Relaxed);
     let request_most = timing::request_bytes_most(&batch.argv);
     let stopwatch = &mut batch.stopwatch;
     stopwatch.begin(&engine.settings);
@@ -175,6 +178,7 @@ pub fn run_batch(
         }
     }
     stopwatch.share(engine, worker);
+    worker.client.store(0, Ordering::Relaxed);
     add(&worker.commands, run);
     add(&worker.batches, 1);
     if run > worker.batch_max.load(Ordering::Relaxed) {
@@ -344,7 +348,8 @@ fn run_one(
                 engine.reclaimer.free(outcome.garbage, later);
             }
             if !outcome.changed.is_empty() {
-                waiting::serve(engine, session.worker, outcome.changed);
+                // What others waited for is not this command's work.
+                clock::aside(|| waiting::serve(engine, session.worker, outcome.changed));
             }
             (!session.is_stopped()).then_some(target)
         }
@@ -671,14 +676,14 @@ pub(super) fn run_queued<'t>(
     txn.db = session.db;
     let (began_ns, mark) = (clock::work_ns(), out.len());
     call_handler(engine, session, txn, &call, target, out);
-    let took_ns = clock::work_ns() - began_ns;
-    let (client, spec) = (&session.client, queued.spec);
-    let worker = &engine.workers[client.worker];
-    timing::count(engine, worker, queued.counter, took_ns, 1);
-    timing::report(engine, client, spec, &argv, took_ns);
-    let reply = out.len().saturating_sub(mark);
-    let request_most = timing::request_bytes_most(&argv);
-    timing::report_sizes(engine, client, spec, &argv, request_most, reply);
+    let ended = Ended {
+        spec: queued.spec,
+        counter: queued.counter,
+        argv: &argv,
+        took_ns: clock::work_ns() - began_ns,
+        reply: out.len().saturating_sub(mark),
+    };
+    ended.note(engine, session.worker, &session.client);
 }
 
 /// Runs a command that waited, on the thread of the session's worker; false where
@@ -690,7 +695,7 @@ pub(super) fn run_again<'t>(
     call: &waiting::Call<'_>,
     out: &mut Output,
 ) -> bool {
-    let began_ns = clock::work_ns();
+    let (began_ns, mark) = (clock::work_ns(), out.len());
     let target = Target {
         spec: call.spec,
         skip: call.skip,
@@ -700,9 +705,16 @@ pub(super) fn run_again<'t>(
     if handle(engine, session, txn, args, target, out).is_some() {
         return false;
     }
-    let worker = &engine.workers[session.worker];
-    let took_ns = clock::work_ns() - began_ns;
-    timing::count(engine, worker, call.counter, took_ns, 1);
+    let ended = Ended {
+        spec: call.spec,
+        counter: call.counter,
+        argv: call.argv,
+        took_ns: clock::work_ns() - began_ns,
+        reply: out.len().saturating_sub(mark),
+    };
+    ended.note(engine, session.worker, &session.client);
+    let event = latency::Event::CommandUnblocking;
+    engine.latency.note(&engine.settings, event, ended.took_ns);
     true
 }
 

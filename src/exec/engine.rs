@@ -71,6 +71,9 @@ pub struct Engine {
     pub shutdown: Shutdown,
     /// Listens where the settings say; nothing to do where nobody listens.
     pub rebind: OnceLock<Rebind>,
+    /// Gives the process the title that the settings describe; nothing to do where
+    /// nobody can.
+    pub retitle: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// What the out-of-memory killer is told.
     pub oom_score: OomScore,
     /// Whether keys are removed when their time is over, without being asked for
@@ -96,6 +99,8 @@ pub struct Engine {
 pub struct Worker {
     /// Commands run.
     pub commands: AtomicU64,
+    /// The client whose commands are running, by its id; 0 for none.
+    pub client: AtomicU64,
     /// Bytes read.
     pub net_in: AtomicU64,
     /// Bytes written.
@@ -282,6 +287,7 @@ impl Engine {
             errors: Mutex::default(),
             shutdown: Shutdown::default(),
             rebind: OnceLock::new(),
+            retitle: OnceLock::new(),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             large_element_bytes: AtomicU64::new(0),
@@ -346,6 +352,7 @@ impl Worker {
     fn new(commands: usize) -> Worker {
         Worker {
             commands: AtomicU64::new(0),
+            client: AtomicU64::new(0),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
             writes: AtomicU64::new(0),

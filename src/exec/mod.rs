@@ -12,6 +12,7 @@ pub mod effect;
 pub mod engine;
 pub mod files;
 pub mod latency;
+pub mod logging;
 pub mod mail;
 #[cfg(test)]
 mod model_tests;

@@ -115,11 +115,37 @@ fn least_interesting_ns(settings: &Settings) -> u64 {
 }
 
 /// Counts the time of commands that each took so long.
-pub(super) fn count(engine: &Engine, worker: &Worker, counter: usize, each_ns: u64, times: u64) {
+fn count(engine: &Engine, worker: &Worker, counter: usize, each_ns: u64, times: u64) {
     let calls = &worker.calls[counter];
     add(&calls.nanos, each_ns * times);
     if engine.settings.flag(param::LATENCY_TRACKING) {
         calls.latency.record(each_ns, times);
+    }
+}
+
+/// A command that was timed by itself, apart from a batch, and has ended.
+pub(super) struct Ended<'a> {
+    /// The command.
+    pub spec: &'static Spec,
+    /// What counts it.
+    pub counter: usize,
+    /// Its words.
+    pub argv: &'a [&'a [u8]],
+    /// How long it ran.
+    pub took_ns: u64,
+    /// Bytes of its reply.
+    pub reply: usize,
+}
+
+impl Ended<'_> {
+    /// Counts it, and tells whoever keeps the extraordinary.
+    pub fn note(&self, engine: &Engine, worker: usize, client: &Client) {
+        let Ended { spec, argv, .. } = *self;
+        let worker = &engine.workers[worker];
+        count(engine, worker, self.counter, self.took_ns, 1);
+        report(engine, client, spec, argv, self.took_ns);
+        let request_most = request_bytes_most(argv);
+        report_sizes(engine, client, spec, argv, request_most, self.reply);
     }
 }
 

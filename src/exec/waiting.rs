@@ -27,7 +27,7 @@ use smallvec::SmallVec;
 
 use super::args::{Key, KeyAt};
 use super::dispatch;
-use super::engine::Engine;
+use super::engine::{Calls, Engine, add};
 use super::session::{Client, ReplyMode, Session};
 use super::spec::Spec;
 use super::txn::Txn;
@@ -101,9 +101,29 @@ impl Waiter {
         true
     }
 
-    /// Ends it because its time is over.
-    pub fn time_out(&self, engine: &Engine) -> bool {
-        self.end(engine, self.wait.timed_out)
+    /// Ends it because its time is over, on the thread of a worker.
+    pub fn time_out(&self, engine: &Engine, worker: usize) -> bool {
+        let is_ended = self.end(engine, self.wait.timed_out);
+        if is_ended {
+            add(&self.calls(engine, worker).calls, 1);
+        }
+        is_ended
+    }
+
+    /// Ends it with an error, likewise.
+    fn fail(&self, engine: &Engine, worker: usize, error: &Error) -> bool {
+        let is_ended = self.end(engine, |reply| reply.error(error));
+        if is_ended {
+            let calls = self.calls(engine, worker);
+            add(&calls.calls, 1);
+            add(&calls.rejected, 1);
+            engine.count_error(worker, error.code());
+        }
+        is_ended
+    }
+
+    fn calls<'e>(&self, engine: &'e Engine, worker: usize) -> &'e Calls {
+        &engine.workers[worker].calls[self.counter]
     }
 
     fn send(&self, engine: &Engine, out: Output) {
@@ -194,15 +214,15 @@ pub(super) fn begin(
 }
 
 /// CLIENT UNBLOCK: ends what a client waits for, as if its time were over or with
-/// an error; false where it waits for nothing.
-pub fn unblock(engine: &Engine, client: &Client, with_error: bool) -> bool {
+/// an error; false where it waits for nothing. On the thread of a worker.
+pub fn unblock(engine: &Engine, worker: usize, client: &Client, with_error: bool) -> bool {
     let waiter = client.waiter.lock().clone();
     let Some(waiter) = waiter else {
         return false;
     };
     match with_error {
-        true => waiter.end(engine, |reply| reply.error(&Error::UNBLOCKED)),
-        false => waiter.time_out(engine),
+        true => waiter.fail(engine, worker, &Error::UNBLOCKED),
+        false => waiter.time_out(engine, worker),
     }
 }
 

@@ -309,7 +309,7 @@ impl Connection {
             if left_ms > 0 && !self.is_over(cx, left_ms) {
                 return false;
             }
-            waiter.time_out(&self.engine);
+            waiter.time_out(&self.engine, self.session.worker);
         }
         waiter.forget(&self.engine);
         self.session.waiting_for = None;

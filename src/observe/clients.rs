@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::config::param;
 use crate::exec::engine::Engine;
-use crate::exec::session::Client;
+use crate::exec::session::{Client, Names};
 use crate::exec::tracking::mode;
 
 /// The flags of a client, as the line shows them: `N` where there is none.
@@ -51,8 +52,29 @@ pub fn capabilities(client: &Client) -> &'static str {
 /// The line, without its end. `argv_bytes` is what the words of its running
 /// command take, if it has one.
 pub fn line(engine: &Engine, client: &Client, now_ms: u64, argv_bytes: usize) -> Vec<u8> {
-    let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let names = client.names.lock().clone();
+    line_of(engine, client, &names, now_ms, argv_bytes)
+}
+
+/// The line as the log may show it (`hide-user-data-from-log`).
+pub fn line_for_log(engine: &Engine, client: &Client, now_ms: u64) -> Vec<u8> {
+    let mut names = client.names.lock().clone();
+    if engine.settings.flag(param::HIDE_USER_DATA_FROM_LOG) {
+        for text in [&mut names.name, &mut names.user] {
+            *text = b"*redacted*".to_vec();
+        }
+    }
+    line_of(engine, client, &names, now_ms, 0)
+}
+
+fn line_of(
+    engine: &Engine,
+    client: &Client,
+    names: &Names,
+    now_ms: u64,
+    argv_bytes: usize,
+) -> Vec<u8> {
+    let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let (query, held) = (get(&client.query_bytes), get(&client.query_held));
     let subscribed = |kind: usize| client.subscriptions[kind].load(Ordering::Relaxed);
     let output = client.owed_bytes();

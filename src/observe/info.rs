@@ -59,6 +59,21 @@ const DEBUG: &str = "debug";
 /// The sections that words name, in INFO's own order; without a word those that
 /// come unasked. A word that names none stands for nothing.
 pub fn render(engine: &Engine, txn: &mut Txn<'_>, words: &[&[u8]]) -> String {
+    let now_ms = txn.now_ms;
+    sections(engine, || Data::gather(txn), now_ms, words)
+}
+
+/// All sections but for what the shards say, whose locks somebody may hold for ever.
+pub fn render_without_data(engine: &Engine) -> String {
+    sections(engine, Data::default, clock::unix_ms(), &[b"all"])
+}
+
+fn sections(
+    engine: &Engine,
+    gather: impl FnOnce() -> Data,
+    now_ms: u64,
+    words: &[&[u8]],
+) -> String {
     let says = |word: &str| {
         words
             .iter()
@@ -71,9 +86,9 @@ pub fn render(engine: &Engine, txn: &mut Txn<'_>, words: &[&[u8]]) -> String {
     let source = Source {
         engine,
         used_bytes,
-        data: Data::gather(txn),
+        data: gather(),
         totals: engine.totals(),
-        now_ms: txn.now_ms,
+        now_ms,
     };
     let mut lines = Lines::default();
     for (name, title, unasked, write) in SECTIONS {
