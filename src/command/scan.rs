@@ -18,7 +18,8 @@ use crate::exec::context::Ctx;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, category, flag::*};
 use crate::protocol::error::Error;
 use crate::protocol::reply::Reply;
-use crate::store::table::CURSOR_BITS;
+use crate::store::entry::Entry;
+use crate::store::table::{CURSOR_BITS, Table};
 
 /// The family.
 pub const SPECS: &[Spec] = &[
@@ -270,39 +271,78 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 /// Looks at `count` keys, or at ten times as many lines of the tables if there
-/// are few keys in them, and returns where to go on.
+/// are few keys in them, and returns where to go on. Keys whose time is over, and
+/// that would have been named, go.
 fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut Names) -> u64 {
-    let (db, now_ms) = (ctx.txn.db, ctx.txn.now_ms);
-    let mut lines = options.count.saturating_mul(10);
-    let mut seen = 0;
+    let mut visit = Visit {
+        options,
+        now_ms: ctx.txn.now_ms,
+        left: options.count,
+        lines_left: options.count.saturating_mul(10),
+        names,
+        over: Vec::new(),
+    };
+    let db = ctx.txn.db;
     let mut within = cursor & ((1 << CURSOR_BITS) - 1);
     let first = usize::try_from(cursor >> CURSOR_BITS).unwrap_or(usize::MAX);
     for i in first..ctx.txn.shards() {
-        let Some(table) = ctx.txn.shard(i).table(db).filter(|t| !t.is_empty()) else {
-            within = 0;
-            continue;
-        };
-        let at = |within: u64| (i as u64) << CURSOR_BITS | within;
-        let mut next = Some(within);
-        while let Some(from) = next {
-            // Never at the very start: that would be the cursor of the end.
-            if seen >= options.count || lines == 0 {
-                return at(from);
-            }
-            lines -= 1;
-            next = table.scan(from, |entry| {
-                seen += 1;
-                let wanted = options.kind.is_none_or(|k| entry.value().type_name() == k)
-                    && options.pattern.matches(entry.key())
-                    && entry.deadline().is_none_or(|ms| ms > now_ms);
-                if wanted {
-                    names.push(entry.key());
-                }
+        let table = ctx.txn.shard(i).table(db).filter(|t| !t.is_empty());
+        let next = table.and_then(|table| visit.walk(table, within));
+        for name in visit.over.drain(..) {
+            let digest = hash::digest(&name);
+            ctx.txn.find(&Key {
+                bytes: &name,
+                digest,
             });
+        }
+        if let Some(next) = next {
+            // Never at the very start: that would be the cursor of the end.
+            return (i as u64) << CURSOR_BITS | next;
         }
         within = 0;
     }
     0
+}
+
+/// One call of SCAN.
+struct Visit<'a> {
+    options: &'a Options<'a>,
+    now_ms: u64,
+    /// Keys still to be looked at.
+    left: u64,
+    lines_left: u64,
+    names: &'a mut Names,
+    /// The keys of the last table whose time is over.
+    over: Vec<Vec<u8>>,
+}
+
+impl Visit<'_> {
+    /// Walks over a table, and says where to go on if it has not come to its end.
+    fn walk(&mut self, table: &Table, cursor: u64) -> Option<u64> {
+        let mut next = Some(cursor);
+        while let Some(from) = next {
+            if self.left == 0 || self.lines_left == 0 {
+                return Some(from);
+            }
+            self.lines_left -= 1;
+            next = table.scan(from, |entry| self.meet(entry));
+        }
+        None
+    }
+
+    fn meet(&mut self, entry: Entry<'_>) {
+        self.left = self.left.saturating_sub(1);
+        let kind = self.options.kind;
+        if kind.is_some_and(|kind| entry.value().type_name() != kind)
+            || !self.options.pattern.matches(entry.key())
+        {
+            return;
+        }
+        match entry.deadline() {
+            Some(ms) if ms <= self.now_ms => self.over.push(entry.key().to_vec()),
+            _ => self.names.push(entry.key()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -312,7 +352,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Pattern, parse_cursor};
-    use crate::command::testkit::{Kit, check};
+    use crate::command::testkit::{Kit, check, recorded};
 
     /// The strings of a reply that holds no others.
     fn bulks(reply: &str) -> Vec<String> {
@@ -416,6 +456,36 @@ mod tests {
         }
         let (next, found) = step(&mut kit, "0", "count 9223372036854775807");
         assert_eq!((next.as_str(), found.len()), ("0", 500));
+    }
+
+    #[test]
+    fn a_scan_removes_what_is_over_and_would_have_been_named() {
+        let (mut kit, recorder) = recorded();
+        for n in 0..100 {
+            kit.run(&format!("set key:{n} {n}"));
+        }
+        for key in ["key:7", "key:77", "key:78"] {
+            kit.let_time_be_over(0, key);
+        }
+        recorder.take();
+        assert_eq!(scan_all(&mut kit, "match key:77"), [""; 0]);
+        assert_eq!(kit.run("dbsize"), ":99\r\n");
+        assert_eq!(scan_all(&mut kit, "type list"), [""; 0]);
+        assert_eq!(kit.run("dbsize"), ":99\r\n");
+        assert_eq!(scan_all(&mut kit, "").len(), 97);
+        assert_eq!(kit.run("dbsize"), ":97\r\n");
+        let effects = recorder.take();
+        assert!(
+            effects.iter().all(|effect| effect.commands.len() == 1),
+            "each under its own lock"
+        );
+        let mut removed: Vec<_> = effects.iter().map(|effect| &effect.commands[0].1).collect();
+        removed.sort();
+        let words = |key: &str| vec![b"UNLINK".to_vec(), key.into()];
+        assert_eq!(
+            removed,
+            [&words("key:7"), &words("key:77"), &words("key:78")]
+        );
     }
 
     #[test]

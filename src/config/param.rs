@@ -264,10 +264,10 @@ params! {
     LIST_MAX_LISTPACK_SIZE: Int("list-max-listpack-size", "-2", I32_MIN..=I32_MAX)
         .alias("list-max-ziplist-size");
     LIST_COMPRESS_DEPTH: Int("list-compress-depth", "0", 0..=I32_MAX);
-    SET_MAX_INTSET_ENTRIES: Int("set-max-intset-entries", "512", 0..=I64_MAX);
-    SET_MAX_LISTPACK_ENTRIES: Int("set-max-listpack-entries", "128", 0..=I64_MAX);
+    SET_MAX_INTSET_ENTRIES: Int("set-max-intset-entries", "512", 0..=I64_MAX).in_force();
+    SET_MAX_LISTPACK_ENTRIES: Int("set-max-listpack-entries", "128", 0..=I64_MAX).in_force();
     /// Bytes.
-    SET_MAX_LISTPACK_VALUE: Int("set-max-listpack-value", "64", 0..=I64_MAX);
+    SET_MAX_LISTPACK_VALUE: Int("set-max-listpack-value", "64", 0..=I64_MAX).in_force();
     ZSET_MAX_LISTPACK_ENTRIES: Int("zset-max-listpack-entries", "128", 0..=I64_MAX)
         .alias("zset-max-ziplist-entries");
     /// Bytes.

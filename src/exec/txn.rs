@@ -136,6 +136,8 @@ impl<'a> Txn<'a> {
     /// A shard, for commands whose scope is more than their keys.
     pub fn shard(&mut self, index: usize) -> &mut Shard {
         if self.each && !matches!(self.locked, Locked::One(i, _) if i == index) {
+            // What happened in the one before leaves while that is still locked.
+            self.deliver();
             // Never two at once out of order.
             self.locked = Locked::None;
             self.locked = Locked::One(index, self.keyspace.lock(index));
@@ -788,15 +790,23 @@ impl<'a> Txn<'a> {
 
     /// Ends the transaction: its effect is delivered, then the shards are let go.
     #[inline]
-    pub fn commit(self) -> Outcome {
-        if let Some(effect) = &self.effect
-            && !(effect.changes.is_empty() && effect.commands.is_empty() && !effect.wholesale)
-        {
-            self.effects.deliver(effect);
-        }
+    pub fn commit(mut self) -> Outcome {
+        self.deliver();
         Outcome {
             garbage: self.garbage,
             changed: self.awaited,
+        }
+    }
+
+    fn deliver(&mut self) {
+        if let Some(effect) = &mut self.effect
+            && !(effect.changes.is_empty() && effect.commands.is_empty() && !effect.wholesale)
+        {
+            self.effects.deliver(effect);
+            **effect = Effect {
+                by: effect.by,
+                ..Effect::default()
+            };
         }
     }
 
