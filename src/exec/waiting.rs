@@ -279,7 +279,7 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
             argv: &argv,
             keys: &waiter.keys,
         };
-        *over = !dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
+        *over = dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
     }
     let why = txn.removal;
     let outcome = txn.commit();
