@@ -6,6 +6,7 @@ use crate::base::num::FloatText;
 use crate::exec::txn::Txn;
 use crate::store::entry::{Entry, Object, Value};
 use crate::types::list::Side;
+use crate::types::stream::Id;
 
 type Sum = [u8; 20];
 
@@ -66,6 +67,16 @@ fn add_object(sum: &mut Sum, object: &Object) {
                 member.with_bytes(|text| mix(&mut pair, text));
                 mix(&mut pair, FloatText::new(score).as_bytes());
                 xor(sum, &pair);
+            }
+        }
+        Object::Stream(stream) => {
+            mix(sum, &6u32.to_be_bytes());
+            for entry in stream.log().range(Id::MIN, Id::MAX) {
+                mix(sum, format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (name, value) in entry.iter() {
+                    name.with_bytes(|text| mix(sum, text));
+                    value.with_bytes(|text| mix(sum, text));
+                }
             }
         }
     }

@@ -34,6 +34,7 @@ mod scan;
 mod server;
 mod set;
 mod sort;
+mod stream;
 mod string;
 #[cfg(test)]
 mod table_tests;
@@ -51,6 +52,7 @@ const FAMILIES: &[&[Spec]] = &[
     hyperloglog::SPECS,
     zset::SPECS,
     hash::SPECS,
+    stream::SPECS,
     geo::SPECS,
     keys::SPECS,
     expire::SPECS,

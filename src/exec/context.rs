@@ -26,7 +26,7 @@ pub struct Ctx<'c, 't> {
 
 impl Ctx<'_, '_> {
     /// Waits for a change of the keys that the command declares, which is then run
-    /// again; nothing may have been changed or written. Where nobody can wait, in
+    /// again; nothing may have been written, and what was changed stays. Where nobody can wait, in
     /// EXEC or a script, its time is over at once.
     pub fn wait(&mut self, wait: Wait) {
         match self.session.in_exec {

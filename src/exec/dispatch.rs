@@ -628,6 +628,7 @@ fn handle<'t>(
     };
     let result = (spec.handler)(&mut ctx);
     if session.wait.is_some() {
+        txn.end_command(argv);
         return session.wait.take();
     }
     add(&calls.calls, 1);

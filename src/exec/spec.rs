@@ -19,6 +19,9 @@ pub type Handler = fn(&mut Ctx<'_, '_>) -> Result<(), Error>;
 /// Whether an argument, by its index, is something that no log may show.
 pub type Secrets = fn(argv: &[&[u8]], index: usize) -> bool;
 
+/// Shows the index of every argument that is a key, where no key spec can tell.
+pub type KeyFinder = fn(argv: &[&[u8]], visit: &mut dyn FnMut(usize)) -> Result<(), KeyError>;
+
 /// With more words than this no command is brief.
 const BRIEF_ARGS: usize = 16;
 
@@ -146,6 +149,8 @@ pub mod category {
     pub const HYPERLOGLOG: u32 = 1 << 9;
     /// About places.
     pub const GEO: u32 = 1 << 10;
+    /// About streams.
+    pub const STREAM: u32 = 1 << 11;
     /// About pub/sub.
     pub const PUBSUB: u32 = 1 << 12;
     /// For administrators.
@@ -480,6 +485,8 @@ pub enum Group {
     Server,
     /// Publish and subscribe.
     PubSub,
+    /// Streams.
+    Stream,
     /// Transactions.
     Transactions,
 }
@@ -500,6 +507,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::PubSub => "pubsub",
+            Group::Stream => "stream",
             Group::Transactions => "transactions",
         }
     }
@@ -539,6 +547,8 @@ pub struct Spec {
     pub own_categories: u32,
     /// Which arguments are keys.
     pub keys: &'static [KeySpec],
+    /// What finds its keys, where its key specs are but an approximation.
+    pub key_finder: Option<KeyFinder>,
     /// Which shards it must hold.
     pub scope: Scope,
     /// Whether, with these arguments, it touches keys that nobody can tell
@@ -567,6 +577,7 @@ impl Spec {
             flags: 0,
             own_categories: 0,
             keys: &[],
+            key_finder: None,
             scope: Scope::Keys,
             reaches_beyond: None,
             subcommands: &[],
@@ -602,6 +613,13 @@ impl Spec {
     /// Its keys.
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Spec {
         self.keys = keys;
+        self
+    }
+
+    /// What finds its keys better than its key specs do; the first of those says
+    /// how they are used.
+    pub const fn key_finder(mut self, find: KeyFinder) -> Spec {
+        self.key_finder = Some(find);
         self
     }
 
@@ -750,6 +768,9 @@ impl Spec {
         argv: &[&[u8]],
         mut visit: impl FnMut(usize, u16),
     ) -> Result<(), KeyError> {
+        if let (Some(find), [spec, ..]) = (self.key_finder, self.keys) {
+            return find(argv, &mut |at| visit(at, spec.flags));
+        }
         for spec in self.keys {
             let Some(begin) = spec.first(argv) else {
                 continue;

@@ -734,6 +734,15 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// Has whoever waits for the key look at it, though those who watch it need not
+    /// hear of what happened.
+    pub fn wake(&mut self, key: &Key<'_>) {
+        let db = self.db;
+        if self.shard_for(key).is_awaited(db, key.bytes) {
+            self.awaited.push((db, key.bytes.to_vec()));
+        }
+    }
+
     #[inline]
     fn record(&mut self, db: u32, key: &[u8], event: Event) {
         if let Some(effect) = &mut self.effect {
@@ -760,6 +769,30 @@ impl<'a> Txn<'a> {
     /// Counts a change that is about no key, so that the command is propagated.
     pub fn count_change(&mut self) {
         self.changes += 1;
+    }
+
+    /// Counts changes to a key of which those who watch it do not hear: they are
+    /// about how it is used rather than what it holds.
+    pub fn count_changes_of(&mut self, key: &Key<'_>, changes: u64) {
+        self.changes += changes;
+        self.shard_for(key).stats.changes += changes;
+    }
+
+    /// Whether anybody wants to hear what commands do.
+    pub fn is_heard(&self) -> bool {
+        self.effect.is_some()
+    }
+
+    /// As [`Txn::rewrite`], in the words of any number of commands: of none, where
+    /// there is nothing that others should do.
+    pub fn rewrite_as(&mut self, commands: Vec<Vec<Vec<u8>>>) {
+        if let Some(effect) = &mut self.effect {
+            let db = self.db;
+            effect
+                .commands
+                .extend(commands.into_iter().map(|words| (db, words)));
+            self.rewritten = true;
+        }
     }
 
     /// Says what the running command did in other words than its own: relative

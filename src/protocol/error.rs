@@ -149,6 +149,76 @@ errors! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     /// EXEC after a command that could not be queued.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// An id of a stream's entry that is none.
+    STREAM_ID = "ERR Invalid stream ID specified as stream command argument";
+    /// An interval that would begin behind the greatest id.
+    STREAM_INTERVAL_START = "ERR invalid start ID for the interval";
+    /// An interval that would end before the least id.
+    STREAM_INTERVAL_END = "ERR invalid end ID for the interval";
+    /// XADD with the least id.
+    STREAM_ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0";
+    /// XADD with an id that is not greater than the last.
+    STREAM_ID_NOT_GREATER = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+    /// XADD behind the greatest id.
+    STREAM_EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items";
+    /// XADD of an entry that no node could hold.
+    STREAM_ENTRY_TOO_LARGE = "ERR Elements are too large to be stored";
+    /// XADD and XTRIM with two strategies.
+    STREAM_TRIM_TWICE = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible";
+    /// XTRIM without a strategy.
+    STREAM_TRIM_NOTHING = "ERR syntax error, XTRIM must be called with a trimming strategy";
+    /// XADD and XTRIM with a negative length.
+    STREAM_MAXLEN = "ERR The MAXLEN argument must be >= 0.";
+    /// XADD and XTRIM with a negative limit.
+    STREAM_LIMIT = "ERR The LIMIT argument must be >= 0.";
+    /// A limit of a trimming that there is not.
+    STREAM_LIMIT_ALONE = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy";
+    /// A limit of a trimming that is to be exact.
+    STREAM_LIMIT_EXACT = "ERR syntax error, LIMIT cannot be used without the special ~ option";
+    /// XSETID with a negative number of entries.
+    STREAM_ADDED_NEGATIVE = "ERR entries_added must be positive";
+    /// XSETID with less than the greatest removed id that it is given.
+    STREAM_SETID_BELOW_GIVEN = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id";
+    /// XSETID with less than the greatest removed id.
+    STREAM_SETID_BELOW_DELETED = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id";
+    /// XSETID with less than the last entry's id.
+    STREAM_SETID_BELOW_TOP = "ERR The ID specified in XSETID is smaller than the target stream top item";
+    /// XSETID with fewer entries than there are.
+    STREAM_SETID_BELOW_LENGTH = "ERR The entries_added specified in XSETID is smaller than the target stream length";
+    /// XREAD as one of a group.
+    XREAD_GROUP = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XREAD without acknowledgement.
+    XREAD_NOACK = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XREAD of what no group has.
+    XREAD_NEW = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
+    /// XREADGROUP as nobody.
+    XREADGROUP_WITHOUT_GROUP = "ERR Missing GROUP option for XREADGROUP";
+    /// XREADGROUP of what comes behind the last id.
+    XREADGROUP_LAST_ID = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.";
+    /// XREADGROUP of the last entry.
+    XREADGROUP_LAST_ENTRY = "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.";
+    /// XGROUP of a stream that there is not.
+    XGROUP_WITHOUT_KEY = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
+    /// XGROUP with a number of entries read that is none.
+    ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1";
+    /// XGROUP CREATE of a group that is there.
+    BUSY_GROUP = "BUSYGROUP Consumer Group name already exists";
+    /// XCLAIM with an idle time that is none.
+    XCLAIM_IDLE_MIN = "ERR Invalid min-idle-time argument for XCLAIM";
+    /// XAUTOCLAIM with an idle time that is none.
+    XAUTOCLAIM_IDLE_MIN = "ERR Invalid min-idle-time argument for XAUTOCLAIM";
+    /// XCLAIM with a new idle time that is none.
+    XCLAIM_IDLE = "ERR Invalid IDLE option argument for XCLAIM";
+    /// XCLAIM with a time that is none.
+    XCLAIM_TIME = "ERR Invalid TIME option argument for XCLAIM";
+    /// XCLAIM with a number of deliveries that is none.
+    XCLAIM_RETRYCOUNT = "ERR Invalid RETRYCOUNT option argument for XCLAIM";
+    /// A number of ids that is none.
+    NUMIDS = "ERR Number of IDs must be a positive integer";
+    /// A number of ids that is not theirs.
+    NUMIDS_MISMATCH = "ERR The `numids` parameter must match the number of arguments";
+    /// XAUTOCLAIM of no entries.
+    XAUTOCLAIM_COUNT = "ERR COUNT must be > 0";
     /// One connection too many.
     MAX_CLIENTS = "ERR max number of clients reached";
 }
@@ -199,6 +269,15 @@ impl Error {
             ]
             .concat(),
         )
+    }
+
+    /// An error with words of a client's in two places, each behind its text.
+    pub fn quoting_both(first: (&str, &[u8]), second: (&str, &[u8]), after: &str) -> Error {
+        let [first, second] = [first, second].map(|(before, words)| {
+            let words = shown(words, words.len());
+            [before.as_bytes(), words].concat()
+        });
+        Error::new([&first, &second, after.as_bytes()].concat())
     }
 
     /// A subcommand, or arguments, that the handler of a container does not take.

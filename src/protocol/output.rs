@@ -46,6 +46,13 @@ impl Output {
         self.blobs.push((self.bytes.len(), blob));
     }
 
+    /// Puts bytes in the place of others that are not written yet.
+    pub fn splice(&mut self, at: std::ops::Range<usize>, bytes: &[u8]) {
+        let later = self.blobs.iter_mut().filter(|(place, _)| *place >= at.end);
+        later.for_each(|(place, _)| *place = *place - at.len() + bytes.len());
+        self.bytes.splice(at, bytes.iter().copied());
+    }
+
     /// Where the output stands now, for [`Output::rewind`].
     #[inline]
     pub fn mark(&self) -> (usize, usize) {

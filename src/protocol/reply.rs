@@ -6,6 +6,14 @@ use super::error::Error;
 use super::output::Output;
 use crate::base::num::{FloatText, IntText};
 
+/// What stands where a number of replies will.
+const OPENED: &[u8] = b"*0\r\n";
+
+/// Where an array or a map was begun.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "what was begun is to be ended"]
+pub struct Opened(usize);
+
 /// Writes one client's replies, in its protocol.
 pub struct Reply<'a> {
     out: &'a mut Output,
@@ -146,6 +154,31 @@ impl<'a> Reply<'a> {
             true => self.count(b'%', n),
             false => self.count(b'*', n * 2),
         }
+    }
+
+    /// Begins an array or a map whose number of replies is known at its end:
+    /// [`Reply::close_array`] or [`Reply::close_map`].
+    pub fn open(&mut self) -> Opened {
+        let at = self.out.mark().0;
+        self.raw(OPENED);
+        Opened(at)
+    }
+
+    /// Ends what was begun as an array of `n` replies.
+    pub fn close_array(&mut self, opened: Opened, n: usize) {
+        self.close(b'*', opened, n);
+    }
+
+    /// Ends what was begun as a map of `n` pairs of replies; for RESP3 alone.
+    pub fn close_map(&mut self, opened: Opened, n: usize) {
+        self.close(b'%', opened, n);
+    }
+
+    fn close(&mut self, kind: u8, Opened(at): Opened, n: usize) {
+        // Of one digit it was taken to be: most are, and nothing moves.
+        let digits = IntText::unsigned(n as u64);
+        let head = [&[kind], digits.as_bytes(), b"\r\n"].concat();
+        self.out.splice(at..at + OPENED.len(), &head);
     }
 
     /// The head of a set; `n` replies follow.

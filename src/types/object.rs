@@ -234,4 +234,5 @@ families! {
     hash::Hash "hash" { Packed = 4, Table = 5 },
     set::Set "set" { Ints = 6, Packed = 7, Table = 8 },
     zset::ZSet "zset" { Packed = 10, Tree = 11 },
+    stream::Stream "stream" { Tree = 12 },
 }

@@ -45,6 +45,7 @@ pub fn load<R: Read>(kind: u8, input: &mut Input<R>, rules: &Rules) -> Result<Lo
         kind::ZSET_TEXT => zset(input, rules, Input::double_as_text)?.into(),
         kind::ZSET_ZIPLIST => packed_zset(unzip(&input.string()?)?, rules)?.into(),
         kind::ZSET_LISTPACK => packed_zset(listpack(&input.string()?)?, rules)?.into(),
+        kind::STREAM_1 | kind::STREAM_2 | kind::STREAM => super::stream::load(kind, input)?.into(),
         unknown => return Err(LoadError::UnknownType(unknown)),
     };
     Ok(Loaded::Object(object))

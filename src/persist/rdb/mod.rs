@@ -11,6 +11,7 @@ mod legacy;
 mod load;
 mod output;
 mod save;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -46,10 +47,15 @@ mod kind {
     pub const ZSET_ZIPLIST: u8 = 12;
     pub const HASH_ZIPLIST: u8 = 13;
     pub const LIST_ZIPLISTS: u8 = 14;
+    /// A stream that does not know how many entries were added.
+    pub const STREAM_1: u8 = 15;
     pub const HASH_LISTPACK: u8 = 16;
     pub const ZSET_LISTPACK: u8 = 17;
     pub const LIST_LISTPACKS: u8 = 18;
+    /// A stream whose consumers do not know when they were active.
+    pub const STREAM_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
+    pub const STREAM: u8 = 21;
     /// A hash with a deadline behind every field.
     pub const HASH_WITH_DEADLINES: u8 = 22;
     /// One that is no more, between those of values.

@@ -34,6 +34,7 @@ pub fn save_object(object: &Object, out: &mut Output) {
         Object::Hash(hash) => save_hash(hash, out),
         Object::Set(set) => save_set(set, out),
         Object::ZSet(zset) => save_zset(zset, out),
+        Object::Stream(stream) => super::stream::save(stream, out),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::types::list::{List, Side};
 use crate::types::listpack::{Item, Listpack};
 use crate::types::object::Family;
 use crate::types::set::Set;
+use crate::types::stream::{self, Group, Id, Keep, NewId, Pending, Stream, Trim};
 use crate::types::zset::ZSet;
 
 /// Limits that few elements exceed.
@@ -93,6 +94,30 @@ fn contents(object: &Object) -> Vec<String> {
                     .map(|(m, score)| format!("{} {score}", shown(m))),
             );
         }
+        Object::Stream(stream) => {
+            for entry in stream.log().range(Id::MIN, Id::MAX) {
+                let fields = entry
+                    .iter()
+                    .map(|(n, v)| format!("{} {}", shown(n), shown(v)));
+                all.push(format!("{} {:?}", entry.id, fields.collect::<Vec<_>>()));
+            }
+            for (name, group) in stream.groups() {
+                let (last, read) = (group.last_id, group.entries_read);
+                let pending = group.pending_range(Id::MIN, Id::MAX, None);
+                let pending: Vec<_> = pending
+                    .map(|(id, p)| {
+                        let owner = group.consumer(p.consumer).name();
+                        format!("{id} {} {} {owner:?}", p.delivered_ms, p.deliveries)
+                    })
+                    .collect();
+                let consumers = group.consumers();
+                let consumers = consumers.map(|c| (c.name().to_vec(), c.seen_ms, c.active_ms));
+                let consumers: Vec<_> = consumers.collect();
+                all.push(format!(
+                    "{name:?} {last} {read:?} {pending:?} {consumers:?}"
+                ));
+            }
+        }
     }
     all
 }
@@ -157,7 +182,47 @@ fn objects() -> impl Strategy<Value = Sample> {
         }
         Sample(hash.into())
     });
-    prop_oneof![list, hash, set, zset]
+    prop_oneof![list, hash, set, zset, streams()]
+}
+
+/// Entries of which some are removed, and two groups that have some of them.
+fn streams() -> impl Strategy<Value = Sample> {
+    let fields = prop_oneof![Just(vec![b"a".to_vec(), b"1".to_vec()]), vec(text(), 2)];
+    let removed = vec(0..30u64, 0..6);
+    let delivered = vec((0..30u64, 0..3u8, any::<bool>()), 0..12);
+    (vec(fields, 0..20), removed, delivered).prop_map(|(entries, removed, delivered)| {
+        let limits = stream::Limits {
+            node_bytes: 4096,
+            node_entries: 6,
+        };
+        let mut stream = Stream::default();
+        for fields in &entries {
+            let appended = stream.log_mut().append(NewId::Auto, fields, limits, 7);
+            appended.expect("a greater id");
+        }
+        let id = |n: u64| Id::new(7, n);
+        stream
+            .log_mut()
+            .delete(&removed.into_iter().map(id).collect::<Vec<_>>());
+        let mut groups = [
+            Group::new(id(3), None),
+            Group::new(Id::MAX, Some(entries.len() as u64)),
+        ];
+        for (n, consumer, which) in delivered {
+            let group = &mut groups[usize::from(which)];
+            let (consumer, _) = group.find_or_create(&[b'c', consumer], 40);
+            let pending = Pending {
+                delivered_ms: n as i64,
+                deliveries: n,
+                consumer,
+            };
+            group.deliver(id(n), pending);
+        }
+        for (name, group) in [b"some", b"more"].iter().zip(groups) {
+            stream.create_group(*name, group);
+        }
+        Sample(stream.into())
+    })
 }
 
 proptest! {
@@ -199,6 +264,32 @@ proptest! {
         if let Ok(Loaded::Object(object)) = loaded(&bytes) {
             prop_assert_eq!(contents(&self::object(&saved(&object))), contents(&object));
         }
+    }
+
+    #[test]
+    fn a_damaged_stream_can_be_worked_with(
+        Sample(object) in streams(),
+        flips in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = saved(&object);
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let Ok(Loaded::Object(Object::Stream(mut stream))) = loaded(&bytes) else {
+            return Ok(());
+        };
+        let ids: Vec<Id> = stream.log().range_back(Id::MIN, Id::MAX).map(|e| e.id).collect();
+        let limits = stream::Limits { node_bytes: 0, node_entries: 3 };
+        let _ = stream.log_mut().append(NewId::Auto, &["a", "b"], limits, 0);
+        stream.log_mut().delete(&ids[..ids.len() / 2]);
+        for keep in [3, 1, 0] {
+            let trim = Trim { keep: Keep::Length(keep), approximate: false, limit: 0 };
+            stream.log_mut().trim(trim);
+        }
+        prop_assert_eq!(stream.log().len(), 0);
+        let pending = ids.iter().filter(|&&id| stream.acknowledge_everywhere(id) > 0).count();
+        prop_assert!(pending <= ids.len());
     }
 
     #[test]

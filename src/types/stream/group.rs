@@ -151,6 +151,18 @@ impl Group {
         Some(number)
     }
 
+    /// The consumer with this name, added now where there is none, and whether it
+    /// was.
+    pub fn find_or_create(&mut self, name: &[u8], now_ms: i64) -> (ConsumerNumber, bool) {
+        match self.find(name) {
+            Some(number) => (number, false),
+            None => {
+                let number = self.create(name, now_ms);
+                (number.expect("nobody has the name"), true)
+            }
+        }
+    }
+
     /// Removes a consumer, with what it has to acknowledge: how much that was.
     pub fn remove(&mut self, name: &[u8]) -> Option<usize> {
         let number = self.names.remove(name)?;

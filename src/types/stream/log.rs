@@ -148,7 +148,20 @@ impl Log {
 
     /// The entry with this id.
     pub fn get(&self, id: Id) -> Option<Entry<'_>> {
-        self.range(id, id).next()
+        self.find(id).map(|(_, entry)| entry)
+    }
+
+    /// The entry with this id, and the id of its node.
+    fn find(&self, id: Id) -> Option<(Id, Entry<'_>)> {
+        let (first, node) = self.nodes.floor(id)?;
+        let mut next = node.first(first);
+        while let Some(entry) = next {
+            if entry.id >= id {
+                return (entry.id == id && !entry.is_deleted).then_some((first, entry));
+            }
+            next = entry.next(first);
+        }
+        None
     }
 
     /// The id of the last entry that is still there.
@@ -230,14 +243,13 @@ impl Log {
     }
 
     fn delete_one(&mut self, id: Id) -> bool {
-        let Some(at) = self.get(id).map(|entry| entry.at) else {
+        let Some((node, at)) = self.find(id).map(|(node, entry)| (node, entry.at)) else {
             return false;
         };
-        let (first, node) = self.nodes.floor(id).expect("an entry is in a node");
-        if node.count() == 1 {
-            self.drop_node(first);
+        if self.nodes.get(node).is_some_and(|node| node.count() == 1) {
+            self.drop_node(node);
         } else {
-            self.delete_in(first, &[at]);
+            self.delete_in(node, &[at]);
         }
         self.len -= 1;
         self.max_deleted_id = self.max_deleted_id.max(id);

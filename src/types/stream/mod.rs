@@ -27,6 +27,7 @@ pub use log::{AppendError, Entries, Keep, Limits, Log, NewId, Trim};
 pub use map::IdMap;
 pub use node::{Entry, Node};
 
+use super::object::Family;
 use crate::base::heap::usable_bytes;
 
 /// A stream.
@@ -67,12 +68,6 @@ impl Stream {
     /// The entries.
     pub fn log(&self) -> &Log {
         &self.tree().log
-    }
-
-    /// Bytes that it holds on the heap, found in a time that does not grow with
-    /// them.
-    pub fn heap_bytes(&self) -> usize {
-        usable_bytes(size_of::<Tree>()) + self.log().heap_bytes() + self.tree().group_bytes
     }
 
     /// The entries, to be changed.
@@ -138,20 +133,44 @@ impl Stream {
             .any(|(_, group)| id > group.last_id || group.pending().get(id).is_some())
     }
 
-    /// Removes an entry from what is pending in any group: whether it was in one.
-    pub fn acknowledge_everywhere(&mut self, id: Id) -> bool {
+    /// Removes an entry from what is pending in any group: in how many it was.
+    pub fn acknowledge_everywhere(&mut self, id: Id) -> usize {
         let tree = self.tree_mut();
-        let mut any = false;
+        let mut groups = 0;
         for group in tree.groups.values_mut() {
             tree.group_bytes -= group.heap_bytes();
-            any |= group.acknowledge(id).is_some();
+            groups += usize::from(group.acknowledge(id).is_some());
             tree.group_bytes += group.heap_bytes();
         }
-        any
+        groups
     }
 }
 
 /// What a group takes beside what it holds: itself, its name, and its place.
 fn own_bytes(name: &[u8]) -> usize {
     usable_bytes(size_of::<Group>()) + usable_bytes(name.len()) + 32
+}
+
+impl Family for Stream {
+    const STAYS_EMPTY: bool = true;
+
+    fn len(&self) -> usize {
+        self.log().len() as usize
+    }
+
+    fn encoding(&self) -> &'static str {
+        "stream"
+    }
+
+    fn heap_bytes(&self) -> usize {
+        usable_bytes(size_of::<Tree>()) + self.log().heap_bytes() + self.tree().group_bytes
+    }
+
+    fn free_effort(&self) -> usize {
+        // As Valkey has it: the groups are taken to be about alike.
+        let groups = self.tree().groups.len();
+        let first = self.groups().next();
+        let each = first.map_or(0, |(_, group)| group.free_effort());
+        1 + self.log().allocations() + groups * each
+    }
 }

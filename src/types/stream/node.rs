@@ -125,10 +125,10 @@ impl Node {
         list.push_back_int(elements as i64);
     }
 
-    /// Flags entries as removed that are not; each by its [`Entry::at`].
+    /// Flags entries as removed that are not; each by its [`Entry::at`], in order.
     pub fn delete(&mut self, entries: &[At]) {
-        for &at in entries {
-            // As long as before: none of the others moves.
+        for &at in entries.iter().rev() {
+            // Those before it stay where they are, whatever becomes of its length.
             let flags = self.int(at);
             self.0.replace_int(at, flags | DELETED);
         }
