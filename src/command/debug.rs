@@ -19,6 +19,7 @@ use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::exec::spec::{Group, Scope, Spec, flag::*};
 use crate::exec::txn::{Deadline, Txn};
+use crate::persist::rdb::{self, Rules};
 use crate::protocol::error::Error;
 use crate::store::entry::{self, Entry, NewValue, Value, View};
 use crate::store::table::Table;
@@ -84,6 +85,8 @@ const HELP: &[&str] = &[
     "    End the server as an invalid access to memory does.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    With 0, keys whose time is over go only when somebody asks for them.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    With 1, RESTORE takes payloads whose checksum is wrong.",
     "SLEEP <seconds>",
     "    Stop the server for so long. Decimals allowed.",
     "STRINGMATCH-LEN <pattern> <string>",
@@ -115,6 +118,11 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         (b"pause-cron", 1) => {
             let on = switch(ctx.args.bytes()?);
             ctx.engine.cron_paused.store(on, Ordering::Relaxed);
+            ctx.reply.ok();
+        }
+        (b"set-skip-checksum-validation", 1) => {
+            let on = switch(ctx.args.bytes()?);
+            ctx.engine.checksums_skipped.store(on, Ordering::Relaxed);
             ctx.reply.ok();
         }
         (b"dict-resizing", 1) => ctx.reply.ok(),
@@ -237,6 +245,7 @@ fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {
 fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = key(ctx.args.bytes()?);
     let fast = ctx.args.flag("FAST");
+    let rules = Rules::of(&ctx.engine.settings);
     let evictor = ctx.txn.evictor();
     let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
     let mut text = format!(
@@ -245,7 +254,8 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         encoding_name(entry)
     );
     if !fast {
-        text += &format!(" serializedlength:{}", serialized_bytes(&entry));
+        let bytes = rdb::saved_bytes(entry.value(), &rules);
+        text += &format!(" serializedlength:{bytes}");
     }
     let access = entry.access();
     text += &match evictor.is_lfu() {
@@ -299,20 +309,6 @@ fn show_elements(ctx: &mut Ctx<'_, '_>, what: &str) -> Result<(), Error> {
     ctx.reply
         .simple(&format!("{title} structure printed on stdout"));
     Ok(())
-}
-
-/// Bytes of the value in a snapshot, uncompressed.
-fn serialized_bytes(entry: &Entry<'_>) -> usize {
-    match entry.value() {
-        Value::Int(n) if i8::try_from(n).is_ok() => 2,
-        Value::Int(n) if i16::try_from(n).is_ok() => 3,
-        Value::Int(n) if i32::try_from(n).is_ok() => 5,
-        value => match value.len() {
-            n if n < 1 << 6 => n + 1,
-            n if n < 1 << 14 => n + 2,
-            n => n + 5,
-        },
-    }
 }
 
 fn string_lengths(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {

@@ -1,5 +1,8 @@
 //! DUMP and RESTORE: values as bytes that other servers take, too.
 
+use std::sync::atomic::Ordering;
+
+use super::list;
 use crate::exec::context::Ctx;
 use crate::exec::effect::{Event, Removal};
 use crate::exec::spec::{
@@ -72,7 +75,11 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     let ttl = crate::base::num::parse_i64(ttl).ok_or(Error::NOT_INTEGER)?;
     let ttl = u64::try_from(ttl).map_err(|_| Error::RESTORE_TTL)?;
-    let rules = Rules::of(&ctx.engine.settings);
+    let rules = Rules {
+        list: list::limits(ctx),
+        checks_sums: !ctx.engine.checksums_skipped.load(Ordering::Relaxed),
+        ..Rules::of(&ctx.engine.settings)
+    };
     let loaded = rdb::value_of(payload, &rules)?;
     let deadline = match ttl {
         0 => None,

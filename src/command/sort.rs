@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
+use super::list;
 use crate::base::{hash, num};
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
@@ -20,7 +21,6 @@ use crate::exec::spec::{
     key_flag::*,
 };
 use crate::exec::txn::{Deadline, Txn};
-use crate::persist::rdb::Rules;
 use crate::protocol::error::Error;
 use crate::store::entry::{NewValue, Value};
 use crate::types::list::{List, Side};
@@ -243,7 +243,7 @@ fn sort(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn store(ctx: &mut Ctx<'_, '_>, destination: &Key<'_>, texts: &[Text]) {
     let found = ctx.txn.find(destination);
     if !texts.is_empty() {
-        let limits = Rules::of(&ctx.engine.settings).list;
+        let limits = list::limits(ctx);
         let mut list = List::new();
         let texts: Vec<&[u8]> = texts.iter().map(|text| &text[..]).collect();
         list.push(Side::Right, &texts, limits);

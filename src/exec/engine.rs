@@ -84,6 +84,8 @@ pub struct Engine {
     pub large_element_bytes: AtomicU64,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
+    /// RESTORE takes payloads whose checksum is wrong: set by DEBUG.
+    pub checksums_skipped: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The history of changes that this server's data stands for, likewise.
@@ -292,6 +294,7 @@ impl Engine {
             active_expiry: AtomicBool::new(true),
             large_element_bytes: AtomicU64::new(0),
             cron_paused: AtomicBool::new(false),
+            checksums_skipped: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),

@@ -29,7 +29,7 @@ mod read;
 mod tests;
 
 /// How lists are kept, by the configuration.
-fn limits(ctx: &Ctx<'_, '_>) -> Limits {
+pub(super) fn limits(ctx: &Ctx<'_, '_>) -> Limits {
     let settings = &ctx.engine.settings;
     let large = ctx.engine.large_element_bytes.load(Ordering::Relaxed);
     Limits::new(

@@ -30,6 +30,7 @@ fn rules() -> Rules {
         },
         compresses: true,
         is_strict: true,
+        checks_sums: true,
     }
 }
 
@@ -499,8 +500,19 @@ fn old_hashes_are_read() {
     for count in [2, 254] {
         assert_eq!(shown(&zipmap(count, fields)), both);
     }
-    assert_eq!(shown(&zipmap(1, b"\xfe\x01\0\0\0a\x01\x001")), both[..1]);
-    for (count, rest) in [(1, &fields[..]), (2, &fields[..9]), (1, b"\x01a"), (0, b"")] {
+    let long = [b"\x01a\xfe\x2c\x01\0\0\0", &[b'v'; 300][..], b"\xff"].concat();
+    let mut out = Output::new(false);
+    out.string(&[b"\x01", &long[..]].concat());
+    let long = object(&[&[kind::HASH_ZIPMAP], &out.into_bytes()[..]].concat());
+    assert_eq!(long.len(), 1);
+    for (count, rest) in [
+        (1, &fields[..]),
+        (2, &fields[..9]),
+        (1, b"\x01a"),
+        (0, b""),
+        // A length in five bytes that one would hold.
+        (1, b"\xfe\x01\0\0\0a\x01\x001"),
+    ] {
         assert!(loaded(&zipmap(count, rest)).is_err(), "{rest:x?}");
     }
     let with_deadlines =
