@@ -131,13 +131,7 @@ impl Set {
                 None => member.with_bytes(|text| self.insert_text_to_ints(text, limits)),
             },
             Set::Packed(_) => member.with_bytes(|text| self.insert_packed(text, limits)),
-            Set::Table(dict) => member.with_bytes(|text| {
-                let is_new = !dict.contains(text);
-                if is_new {
-                    dict.insert(text, ());
-                }
-                is_new
-            }),
+            Set::Table(dict) => member.with_bytes(|text| dict.insert_if_absent(text, ()).is_ok()),
         }
     }
 
@@ -185,11 +179,7 @@ impl Set {
             let mut dict = Box::<Dict<()>>::default();
             for member in self.iter() {
                 // What a listpack from outside holds twice is there once.
-                member.with_bytes(|text| {
-                    if !dict.contains(text) {
-                        dict.insert(text, ());
-                    }
-                });
+                let _ = member.with_bytes(|text| dict.insert_if_absent(text, ()));
             }
             *self = Set::Table(dict);
         }

@@ -71,17 +71,13 @@ pub(super) fn srem(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 pub(super) fn smove(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (from, to) = (ctx.args.key()?, ctx.args.key()?);
     let member = ctx.args.bytes()?;
-    // Looking for the second may remove it, and move the first.
+    // If the second's time is over it goes now, and not when the first was found.
     ctx.txn.find(&to);
-    if ctx.txn.find(&from).is_none() {
+    let Some(source) = ctx.txn.find_as::<Set>(&from)? else {
         ctx.reply.flag(false);
         return Ok(());
-    }
-    let source = ctx.txn.find_as::<Set>(&from)?;
-    ctx.txn.find_as::<Set>(&to)?;
-    let Some(source) = source else {
-        return Ok(());
     };
+    ctx.txn.find_as::<Set>(&to)?;
     if from.bytes == to.bytes {
         let is_there = ctx.txn.view::<Set>(source).contains(Member::Str(member));
         ctx.reply.flag(is_there);

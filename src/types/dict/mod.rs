@@ -536,7 +536,19 @@ impl<P: Payload> Dict<P> {
     /// Adds an element whose key is not there.
     pub fn insert(&mut self, key: &[u8], new: P::New<'_>) -> Place {
         debug_assert!(!self.contains(key));
+        self.insert_at(hash::digest(key), key, new)
+    }
+
+    /// Adds an element if its key is not there, or else says where that is.
+    pub fn insert_if_absent(&mut self, key: &[u8], new: P::New<'_>) -> Result<Place, Place> {
         let digest = hash::digest(key);
+        match self.find_where(digest, |element| element.key() == key) {
+            Some(place) => Err(place),
+            None => Ok(self.insert_at(digest, key, new)),
+        }
+    }
+
+    fn insert_at(&mut self, digest: u64, key: &[u8], new: P::New<'_>) -> Place {
         let owned = Owned::new(key, new, (frag(digest) >> 8) as u8);
         self.element_bytes += owned.element().heap_bytes();
         self.root.insert(digest, owned, &mut self.frame)

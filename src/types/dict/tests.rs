@@ -124,10 +124,9 @@ impl Pair {
                 for key in keys(*from, *many) {
                     let text = vec![*from as u8; *length];
                     let new = (&text[..], *number);
-                    match self.dict.find(&key) {
-                        Some(place) => self.dict.replace(place, new),
-                        None => {
-                            let place = self.dict.insert(&key, new);
+                    match self.dict.insert_if_absent(&key, new) {
+                        Err(place) => self.dict.replace(place, new),
+                        Ok(place) => {
                             assert_eq!(self.dict.element(place).key(), key);
                             assert_eq!(Some(place), self.dict.find(&key));
                         }
