@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What a published message costs: server CPU time for each message delivered.
 
-    fanout.py SERVER [SERVER …] [--subscribers 1000] [--payload 64] [--depth 1 16] [--seconds 3] [--rounds 3]
+    fanout.py SERVER [SERVER …] [--subscribers 1000] [--payload 64] [--depth 0 1 16] [--seconds 3] [--rounds 3]
 
 Starts each server in turn, with as many connections subscribed to one channel as
-are asked for and one publisher that keeps `depth` PUBLISH on their way, and reads
+are asked for and one publisher that keeps `depth` PUBLISH on their way (0: each
+only when the last has arrived everywhere), and reads
 what the kernel charged the server for it until the last message had arrived.
 `--args` goes to every server. Prints the median of the rounds, in microseconds,
 with the messages delivered in a second and the time from a PUBLISH to its last
@@ -121,7 +122,15 @@ def measure(server, options, depth):
                 time.sleep(0.0001)
             alone.append(time.monotonic() - began)
         before, first, began = cpu_seconds(process.pid), received.value, time.monotonic()
-        wanted = first + publish(s, depth, options.seconds, command) * options.subscribers
+        if depth == 0:
+            wanted = first
+            while time.monotonic() < began + options.seconds:
+                publish(s, 1, 0, command)
+                wanted += options.subscribers
+                while received.value < wanted:
+                    time.sleep(0.0001)
+        else:
+            wanted = first + publish(s, depth, options.seconds, command) * options.subscribers
         while received.value < wanted:
             if process.poll() is not None or not listener.is_alive() or time.monotonic() > began + options.seconds + 120:
                 raise SystemExit(f"{server}: {received.value} of {wanted} messages arrived")
@@ -142,7 +151,7 @@ def main():
     a.add_argument("servers", nargs="+")
     a.add_argument("--subscribers", type=int, default=1000)
     a.add_argument("--payload", type=int, default=64, help="bytes")
-    a.add_argument("--depth", type=int, nargs="+", default=[1, 16])
+    a.add_argument("--depth", type=int, nargs="+", default=[0, 1, 16])
     a.add_argument("--seconds", type=float, default=3)
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--args", default="", help="for every server")

@@ -123,7 +123,8 @@ pub struct Effect {
     pub wholesale: bool,
     /// The client that did it; 0 for the server itself.
     pub by: u64,
-    /// The commands that do the same again, each with its database.
+    /// The commands that do the same again, each with its database; none where
+    /// nobody wants them.
     pub commands: Vec<(u32, Vec<Vec<u8>>)>,
 }
 
@@ -132,6 +133,11 @@ pub struct Effect {
 pub trait Consumer: Send + Sync {
     /// Takes notice.
     fn observe(&self, effect: &Effect);
+
+    /// Whether it wants the commands as well as the changes.
+    fn wants_commands(&self) -> bool {
+        true
+    }
 }
 
 /// The events of one change, in order.
@@ -156,6 +162,7 @@ pub enum Removal {
 #[derive(Default)]
 pub struct Effects {
     any: AtomicBool,
+    commands: AtomicBool,
     /// By [`Removal`]: whether values are freed later, by another thread; then it
     /// is an UNLINK for followers, or else a DEL.
     unlinks: [AtomicBool; 4],
@@ -169,13 +176,19 @@ impl Effects {
     pub fn attach(&self, consumer: Arc<dyn Consumer>) {
         let mut consumers = self.consumers.write();
         consumers.push(consumer);
-        self.any.store(true, Ordering::Release);
+        self.note_wishes(&consumers);
     }
 
     /// Takes a consumer away.
     pub fn detach(&self, consumer: &Arc<dyn Consumer>) {
         let mut consumers = self.consumers.write();
         consumers.retain(|one| !Arc::ptr_eq(one, consumer));
+        self.note_wishes(&consumers);
+    }
+
+    fn note_wishes(&self, consumers: &[Arc<dyn Consumer>]) {
+        let commands = consumers.iter().any(|one| one.wants_commands());
+        self.commands.store(commands, Ordering::Release);
         self.any.store(!consumers.is_empty(), Ordering::Release);
     }
 
@@ -211,6 +224,12 @@ impl Effects {
     #[inline]
     pub fn wanted(&self) -> bool {
         self.any.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody wants to hear of commands, too.
+    #[inline]
+    pub fn wants_commands(&self) -> bool {
+        self.commands.load(Ordering::Relaxed)
     }
 
     /// Tells everybody.

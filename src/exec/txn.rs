@@ -756,7 +756,9 @@ impl<'a> Txn<'a> {
 
     /// Has a command run at followers as well, beside the one that is running.
     fn propagate(&mut self, db: u32, words: Vec<Vec<u8>>) {
-        if let Some(effect) = &mut self.effect {
+        if let Some(effect) = &mut self.effect
+            && self.effects.wants_commands()
+        {
             effect.commands.push((db, words));
         }
     }
@@ -800,7 +802,9 @@ impl<'a> Txn<'a> {
     /// for when somebody wants to know.
     #[inline]
     pub fn rewrite(&mut self, words: impl FnOnce() -> Vec<Vec<u8>>) {
-        if let Some(effect) = &mut self.effect {
+        if let Some(effect) = &mut self.effect
+            && self.effects.wants_commands()
+        {
             effect.commands.push((self.db, words()));
             self.rewritten = true;
         }
@@ -811,6 +815,7 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn end_command(&mut self, argv: &[&[u8]]) {
         if let Some(effect) = &mut self.effect
+            && self.effects.wants_commands()
             && self.changes > 0
             && !self.rewritten
         {

@@ -43,6 +43,10 @@ pub fn configure(engine: &Engine) {
 }
 
 impl Consumer for PubSub {
+    fn wants_commands(&self) -> bool {
+        false
+    }
+
     fn observe(&self, effect: &Effect) {
         if self.is_idle() {
             return;
@@ -95,6 +99,7 @@ mod tests {
                 classes.as_bytes(),
             ]);
             assert_eq!(kit.engine.effects.wanted(), wanted, "{classes}");
+            assert!(!kit.engine.effects.wants_commands());
         }
     }
 }
