@@ -20,9 +20,9 @@ use crate::exec::spec::{
     key,
     key_flag::*,
 };
-use crate::exec::txn::{Deadline, Txn};
+use crate::exec::txn::Txn;
 use crate::protocol::error::Error;
-use crate::store::entry::{NewValue, Value};
+use crate::store::entry::Value;
 use crate::types::list::{List, Side};
 use crate::types::object::Object;
 
@@ -241,19 +241,12 @@ fn sort(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 fn store(ctx: &mut Ctx<'_, '_>, destination: &Key<'_>, texts: &[Text]) {
-    let found = ctx.txn.find(destination);
-    if !texts.is_empty() {
-        let limits = list::limits(ctx);
-        let mut list = List::new();
-        let texts: Vec<&[u8]> = texts.iter().map(|text| &text[..]).collect();
-        list.push(Side::Right, &texts, limits);
-        let value = NewValue::Object(list.into());
-        ctx.txn
-            .put(destination, found, value, Deadline::Never, SORTSTORE);
-    } else if let Some(found) = found {
-        ctx.txn.remove(destination, found, Event::DEL);
-    }
-    ctx.reply.size(texts.len());
+    let limits = list::limits(ctx);
+    let mut list = List::new();
+    let texts: Vec<&[u8]> = texts.iter().map(|text| &text[..]).collect();
+    list.push(Side::Right, &texts, limits);
+    let length = ctx.txn.store(destination, list, SORTSTORE);
+    ctx.reply.size(length);
 }
 
 /// Finds what each element is compared by.

@@ -337,6 +337,21 @@ impl<'a> Txn<'a> {
         self.put_in(self.db, key, found, value, deadline, false, event);
     }
 
+    /// Stores what a command made of other values, without a deadline, whatever was
+    /// under the key before; where it is empty, the key goes. Returns its length.
+    pub fn store<T: Family>(&mut self, key: &Key<'_>, value: T, event: Event) -> usize {
+        let length = value.len();
+        match self.find(key) {
+            found if length > 0 => {
+                let value = NewValue::Object(value.into());
+                self.put(key, found, value, Deadline::Never, event);
+            }
+            Some(found) => self.remove(key, found, Event::DEL),
+            None => {}
+        }
+        length
+    }
+
     /// As [`Txn::put`], in any database, and with a say in whether the string
     /// counts as grown in place.
     #[expect(clippy::too_many_arguments, reason = "the parts of one entry")]

@@ -57,6 +57,13 @@ pub enum Set {
     Table(Box<Dict<()>>),
 }
 
+impl Default for Set {
+    /// An empty set.
+    fn default() -> Set {
+        Set::Ints(Intset::new())
+    }
+}
+
 impl Set {
     /// An empty set, fit for `first` and so many members in all.
     pub fn for_members(first: &[u8], count: usize, limits: &Limits) -> Set {

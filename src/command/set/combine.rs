@@ -5,9 +5,9 @@ use crate::base::num;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
-use crate::exec::txn::{Deadline, Txn};
+use crate::exec::txn::Txn;
 use crate::protocol::error::Error;
-use crate::store::entry::{NewValue, View};
+use crate::store::entry::View;
 use crate::types::set::{Limits, Member, Set, combine};
 
 /// SINTER key [key …]
@@ -69,8 +69,10 @@ pub(super) fn sdiff(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 /// SINTERSTORE destination key [key …]
 pub(super) fn sinterstore(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     store(ctx, Event::set("sinterstore"), |sets, limits| {
-        let sets: Option<Vec<&Set>> = sets.iter().copied().collect();
-        sets.map(|sets| combine::intersection_as_set(&sets, limits))
+        let all: Option<Vec<&Set>> = sets.iter().copied().collect();
+        all.map_or_else(Set::default, |sets| {
+            combine::intersection_as_set(&sets, limits)
+        })
     })
 }
 
@@ -85,17 +87,19 @@ pub(super) fn sdiffstore(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 /// Makes one set of several, some of which may not be there.
-type Operation = fn(&[Option<&Set>], &Limits) -> Option<Set>;
+type Operation = fn(&[Option<&Set>], &Limits) -> Set;
 
-fn union(sets: &[Option<&Set>], limits: &Limits) -> Option<Set> {
+fn union(sets: &[Option<&Set>], limits: &Limits) -> Set {
     let sets: Vec<&Set> = sets.iter().flatten().copied().collect();
-    Some(combine::union(&sets, limits))
+    combine::union(&sets, limits)
 }
 
-fn difference(sets: &[Option<&Set>], limits: &Limits) -> Option<Set> {
-    let (first, others) = sets.split_first()?;
+fn difference(sets: &[Option<&Set>], limits: &Limits) -> Set {
+    let Some((Some(first), others)) = sets.split_first() else {
+        return Set::default();
+    };
     let others: Vec<&Set> = others.iter().flatten().copied().collect();
-    first.map(|first| combine::difference(first, &others, limits))
+    combine::difference(first, &others, limits)
 }
 
 fn give(ctx: &mut Ctx<'_, '_>, operation: Operation) -> Result<(), Error> {
@@ -107,8 +111,8 @@ fn give(ctx: &mut Ctx<'_, '_>, operation: Operation) -> Result<(), Error> {
         limits = Limits::NONE;
     }
     let result = operation(&sets, &limits);
-    ctx.reply.set(result.as_ref().map_or(0, Set::len));
-    for member in result.iter().flat_map(Set::iter) {
+    ctx.reply.set(result.len());
+    for member in result.iter() {
         write_member(&mut ctx.reply, member);
     }
     Ok(())
@@ -119,17 +123,10 @@ fn store(ctx: &mut Ctx<'_, '_>, event: Event, operation: Operation) -> Result<()
     let keys = remaining_keys(ctx)?;
     let limits = limits(ctx);
     let views = views(ctx.txn, &keys)?;
-    let result = operation(&sets(&views), &limits).filter(|set| !set.is_empty());
+    let result = operation(&sets(&views), &limits);
     drop(views);
-    ctx.reply.size(result.as_ref().map_or(0, Set::len));
-    match (ctx.txn.find(&to), result) {
-        (found, Some(set)) => {
-            let value = NewValue::Object(set.into());
-            ctx.txn.put(&to, found, value, Deadline::Never, event);
-        }
-        (Some(found), None) => ctx.txn.remove(&to, found, Event::DEL),
-        (None, None) => {}
-    }
+    let length = ctx.txn.store(&to, result, event);
+    ctx.reply.size(length);
     Ok(())
 }
 

@@ -12,11 +12,8 @@ use crate::exec::spec::{
     Arg, ArgKind, Group, Handler, KeySpec, Spec, category::SORTEDSET, flag::*, key, key_flag::*,
     numbered_keys,
 };
-use crate::exec::txn::Deadline;
 use crate::protocol::reply::Reply;
-use crate::store::entry::NewValue;
 use crate::types::listpack::Item;
-use crate::types::object::Family;
 use crate::types::zset::{Limits, ZSet};
 
 mod add;
@@ -41,14 +38,8 @@ pub(super) fn limits(ctx: &Ctx<'_, '_>) -> Limits {
 /// Stores a sorted set whatever was there before, and replies how many members it
 /// has; an empty one is none.
 pub(super) fn store(ctx: &mut Ctx<'_, '_>, to: &Key<'_>, zset: ZSet, event: Event) {
-    let found = ctx.txn.find(to);
-    ctx.reply.size(zset.len());
-    if !zset.is_empty() {
-        let value = NewValue::Object(zset.into());
-        ctx.txn.put(to, found, value, Deadline::Never, event);
-    } else if let Some(found) = found {
-        ctx.txn.remove(to, found, Event::DEL);
-    }
+    let length = ctx.txn.store(to, zset, event);
+    ctx.reply.size(length);
 }
 
 /// Writes a member.

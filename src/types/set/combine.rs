@@ -1,6 +1,6 @@
 //! What sets have in common, together, or apart.
 
-use super::{Intset, Limits, Listpack, Member, Set};
+use super::{Limits, Listpack, Member, Set};
 
 /// The members that all of several sets have, in the order of the smallest.
 pub fn intersection<'a>(sets: &[&'a Set]) -> impl Iterator<Item = Member<'a>> {
@@ -13,7 +13,7 @@ pub fn intersection<'a>(sets: &[&'a Set]) -> impl Iterator<Item = Member<'a>> {
 /// The members that all of several sets have, as a set.
 pub fn intersection_as_set(sets: &[&Set], limits: &Limits) -> Set {
     let mut result = match sets.iter().min_by_key(|set| set.len()) {
-        Some(Set::Ints(_)) => Set::Ints(Intset::new()),
+        Some(Set::Ints(_)) => Set::default(),
         _ => Set::Packed(Listpack::new()),
     };
     for member in intersection(sets) {
@@ -25,7 +25,7 @@ pub fn intersection_as_set(sets: &[&Set], limits: &Limits) -> Set {
 
 /// The members that any of several sets has.
 pub fn union(sets: &[&Set], limits: &Limits) -> Set {
-    let mut result = Set::Ints(Intset::new());
+    let mut result = Set::default();
     for member in sets.iter().flat_map(|set| set.iter()) {
         result.insert(member, limits);
     }
@@ -34,7 +34,7 @@ pub fn union(sets: &[&Set], limits: &Limits) -> Set {
 
 /// The members of a set that none of several others has.
 pub fn difference(set: &Set, others: &[&Set], limits: &Limits) -> Set {
-    let mut result = Set::Ints(Intset::new());
+    let mut result = Set::default();
     let all: usize = others.iter().map(|other| other.len()).sum();
     // Looking each member up in every other set, or taking all that the others
     // have out of a copy: whatever is less work. A lookup is the cheaper half.
