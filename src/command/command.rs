@@ -446,6 +446,11 @@ fn write_key(reply: &mut Reply<'_>, key: &KeySpec) {
             field(reply, "keyword", word);
             number(reply, "startfrom", from as i64);
         }
+        Begin::LastOf(word, from, _) => {
+            write_search(reply, "keyword", 2);
+            field(reply, "keyword", word);
+            number(reply, "startfrom", from as i64);
+        }
         Begin::LastOption(..) | Begin::Unknown => write_search(reply, "unknown", 0),
     }
     reply.bulk(b"find_keys");

@@ -242,10 +242,10 @@ const SEARCH_HISTORY: &[(&str, &str)] = &[
     ("9.0.0", "Added support for the BYPOLYGON option."),
 ];
 
-/// The key behind an option.
-const fn stored_key(option: &'static str, from: isize) -> KeySpec {
+/// The key behind an option: of several, the last counts.
+const fn stored_key(option: &'static str, from: usize) -> KeySpec {
     KeySpec {
-        begin: Begin::Keyword(option, from),
+        begin: Begin::LastOf(option, from, &["STORE", "STOREDIST"]),
         ..key(0, OW | UPDATE | VARIABLE_FLAGS)
     }
 }

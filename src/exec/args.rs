@@ -109,6 +109,16 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// The next one; `None` where the command's spec does not declare it as a key.
+    pub fn declared_key(&mut self) -> Result<Option<Key<'a>>, Error> {
+        let arg = self.at as u32;
+        if self.keys.iter().any(|k| k.arg == arg) {
+            return self.key().map(Some);
+        }
+        self.bytes()?;
+        Ok(None)
+    }
+
     /// The next one as a value to store.
     #[inline]
     pub fn value(&mut self) -> Result<NewValue<'a>, Error> {

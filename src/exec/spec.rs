@@ -236,6 +236,9 @@ pub enum Begin {
     /// Behind the last option of this name, from argument 2 on, where other
     /// options take as many words as it says; COMMAND does not tell.
     LastOption(&'static str, &'static [(&'static str, usize)]),
+    /// Behind this word, from an argument on, if it is the last of some options
+    /// that a key follows each: that one counts.
+    LastOf(&'static str, usize, &'static [&'static str]),
     /// Nobody can tell.
     Unknown,
 }
@@ -649,6 +652,18 @@ impl KeySpec {
                     at += 1;
                 }
                 found.filter(|&at| at < argv.len())
+            }
+            Begin::LastOf(word, from, options) => {
+                let is = |at: usize, word: &str| argv[at].eq_ignore_ascii_case(word.as_bytes());
+                let (mut at, mut last) = (from, None);
+                while at + 1 < argv.len() {
+                    if options.iter().any(|option| is(at, option)) {
+                        last = Some(at);
+                        at += 1;
+                    }
+                    at += 1;
+                }
+                last.filter(|&at| is(at, word)).map(|at| at + 1)
             }
             Begin::Unknown => None,
         }

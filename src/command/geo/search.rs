@@ -97,10 +97,6 @@ struct Hit {
 }
 
 fn search(ctx: &mut Ctx<'_, '_>, form: Form, may_store: Store) -> Result<(), Error> {
-    // A last word that should be followed by a key.
-    let mut declared = Vec::new();
-    let keys = ctx.spec.each_key(ctx.args.all(), |at, _| declared.push(at));
-    keys.map_err(|_| Error::SYNTAX)?;
     let mut query = Query::default();
     if may_store == Store::Always {
         query.store = Some(ctx.args.key()?);
@@ -112,7 +108,6 @@ fn search(ctx: &mut Ctx<'_, '_>, form: Form, may_store: Store) -> Result<(), Err
         zset: zset.as_deref(),
         form,
         may_store,
-        declared: &declared,
         query,
     };
     parser.fixed()?;
@@ -146,8 +141,6 @@ struct Parser<'p, 'a> {
     zset: Option<&'p ZSet>,
     form: Form,
     may_store: Store,
-    /// Which arguments are keys.
-    declared: &'p [usize],
     query: Query<'a>,
 }
 
@@ -272,11 +265,8 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn store(&mut self, distance: bool) -> Result<(), Error> {
-        // Of an option that comes twice, only the first one's key is locked.
-        if !self.declared.contains(&self.args.position()) {
-            return Err(Error::SYNTAX);
-        }
-        self.query.store = Some(self.args.key()?);
+        // Of several only the last is declared: that one counts.
+        self.query.store = self.args.declared_key()?;
         self.query.store_distance = distance;
         Ok(())
     }

@@ -131,11 +131,19 @@ fn what_is_found_is_stored() {
                 "zrange to 0 -1 withscores",
                 "*2 $7 Catania $16 56.4412578701582",
             ),
+            ("georadius s 15 37 100 km storedist other store to", ":1"),
+            ("zscore to Catania", "$16 3479447370796909"),
+            ("exists other", ":0"),
+            (
+                "command getkeys georadius s 1 2 1 m store a storedist b",
+                "*2 $1 s $1 b",
+            ),
+            ("command getkeys georadius s 1 2 1 m", "*1 $1 s"),
             ("geosearchstore to none frommember m byradius 1 m", ":0"),
             ("geosearchstore to none frommember m byradius 1 m", ":0"),
         ],
     );
-    let events = ["geosearchstore", "georadiusstore", "del"];
+    let events = ["geosearchstore", "georadiusstore", "georadiusstore", "del"];
     let seen = recorder.events();
     let seen: Vec<_> = seen
         .into_iter()
@@ -205,7 +213,6 @@ fn searches_refuse_what_does_not_go_together() {
             ("geosearch s fromlonlat 1 2 byradius 1 m store to", SYNTAX),
             ("georadius_ro s 1 2 1 m store to", SYNTAX),
             ("georadius s 1 2 1 m store", SYNTAX),
-            ("georadius s 1 2 1 m store a store b", SYNTAX),
             (
                 "georadius s 1 2 1 m store to withdist",
                 "-ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options",

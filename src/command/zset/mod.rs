@@ -10,7 +10,7 @@ use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::exec::spec::{
     Arg, ArgKind, Group, Handler, KeySpec, Spec, category::SORTEDSET, flag::*, key, key_flag::*,
-    numbered_keys,
+    keys, numbered_keys,
 };
 use crate::protocol::reply::Reply;
 use crate::types::listpack::Item;
@@ -83,6 +83,7 @@ const MAX: Arg = Arg::new("max", ArgKind::String);
 const COUNT: Arg = Arg::new("count", ArgKind::Integer);
 const LIMIT: Arg =
     Arg::block("limit", &[Arg::new("offset", ArgKind::Integer), COUNT]).token("LIMIT");
+const TIMEOUT: Arg = Arg::new("timeout", ArgKind::Double);
 const REV: Arg = Arg::word("rev", "REV");
 const SORTBY: Arg = Arg::one_of(
     "sortby",
@@ -110,9 +111,14 @@ const READ_KEY: &[KeySpec] = &[key(1, RO | ACCESS)];
 const READ_KEYS: &[KeySpec] = &[numbered_keys(1, 1, RO | ACCESS)];
 const CUT_KEY: &[KeySpec] = &[key(1, RW | DELETE)];
 const POPPED_KEY: &[KeySpec] = &[key(1, RW | ACCESS | DELETE)];
+const POPPED_KEYS: &[KeySpec] = &[keys(1, -2, 1, RW | ACCESS | DELETE)];
 const STORE_KEYS: &[KeySpec] = &[key(1, OW | UPDATE), numbered_keys(2, 1, RO | ACCESS)];
 
 const NONDETERMINISTIC: &[&str] = &["nondeterministic_output"];
+const TIMEOUT_HISTORY: &[(&str, &str)] = &[(
+    "6.0.0",
+    "`timeout` is interpreted as a double instead of an integer.",
+)];
 const RANK_HISTORY: &[(&str, &str)] = &[("7.2.0", "Added the optional `WITHSCORE` argument.")];
 
 const ONE_DESCENT: &str = "O(log(N)) with N being the number of elements in the sorted set.";
@@ -376,6 +382,38 @@ pub const SPECS: &[Spec] = &[
             "Takes members of the lowest or highest scores out of the first of several sorted sets that is there, and gives them.",
         )
         .args(&[NUMKEYS, KEY.multiple(), WHERE, COUNT.token("COUNT").optional()]),
+    row("bzpopmin", -3, pop::bzpopmin, WRITE | FAST | BLOCKING, POPPED_KEYS)
+        .doc(
+            Group::SortedSet,
+            "5.0.0",
+            ONE_DESCENT,
+            "Takes the member of the lowest score out of the first of several sorted sets that is there, and waits for one where none is.",
+        )
+        .history(TIMEOUT_HISTORY)
+        .args(&[KEY.multiple(), TIMEOUT]),
+    row("bzpopmax", -3, pop::bzpopmax, WRITE | FAST | BLOCKING, POPPED_KEYS)
+        .doc(
+            Group::SortedSet,
+            "5.0.0",
+            ONE_DESCENT,
+            "Takes the member of the highest score out of the first of several sorted sets that is there, and waits for one where none is.",
+        )
+        .history(TIMEOUT_HISTORY)
+        .args(&[KEY.multiple(), TIMEOUT]),
+    row(
+        "bzmpop",
+        -5,
+        pop::bzmpop,
+        WRITE | BLOCKING | MOVABLE_KEYS,
+        &[numbered_keys(2, 1, RW | ACCESS | DELETE)],
+    )
+    .doc(
+        Group::SortedSet,
+        "7.0.0",
+        POP_OF_SEVERAL,
+        "Takes members of the lowest or highest scores out of the first of several sorted sets that is there, and waits for one where none is.",
+    )
+    .args(&[TIMEOUT, NUMKEYS, KEY.multiple(), WHERE, COUNT.token("COUNT").optional()]),
     row("zunion", -3, combine::zunion, READONLY | MOVABLE_KEYS, READ_KEYS)
         .doc(
             Group::SortedSet,

@@ -434,3 +434,35 @@ fn a_walk_meets_every_member_once_while_nothing_changes() {
         ],
     );
 }
+
+#[test]
+fn who_waits_takes_what_is_there_at_once() {
+    let (mut kit, recorder) = recorded();
+    check(
+        &mut kit,
+        &[
+            ("zadd z 1 a 2 b 3 c 4 d", ":4"),
+            ("bzpopmin none z 0", "*3 $1 z $1 a $1 1"),
+            ("bzpopmax z 0", "*3 $1 z $1 d $1 4"),
+            (
+                "bzmpop 1 2 none z max count 5",
+                "*2 $1 z *2 *2 $1 c $1 3 *2 $1 b $1 2",
+            ),
+            (
+                "bzpopmin z x",
+                "-ERR timeout is not a float or out of range",
+            ),
+            ("bzpopmin z -1", "-ERR timeout is negative"),
+            ("bzmpop -1 0 z min", "-ERR numkeys should be greater than 0"),
+            ("bzmpop -1 1 z min", "-ERR timeout is negative"),
+            ("bzmpop 1 2 z min", SYNTAX),
+            ("multi", "+OK"),
+            ("bzpopmin z 0", "+QUEUED"),
+            ("exec", "*1 *-1"),
+            ("set z x", "+OK"),
+            ("bzpopmin z 0", WRONG_TYPE),
+        ],
+    );
+    let commands = recorder.commands();
+    assert_eq!(commands[1..4], ["ZPOPMIN z", "ZPOPMAX z", "ZPOPMAX z 2"]);
+}
