@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::base::{clock, log, units};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
-use crate::exec::{files, latency, logging, sweep};
+use crate::exec::{files, latency, logging, room, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
@@ -306,6 +306,12 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
                     tokio::task::yield_now().await;
                     slice_began = Instant::now();
                 }
+            }
+        }
+        while worker == 0 && room::slice(&engine) {
+            if slice_began.elapsed() > SWEEP_SLICE {
+                tokio::task::yield_now().await;
+                slice_began = Instant::now();
             }
         }
         if worker == 0 && tenth.elapsed() > Duration::from_millis(100) {

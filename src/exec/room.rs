@@ -16,6 +16,8 @@ use crate::store::shard::Shard;
 /// Entries looked at for each unit of `maxmemory-samples`: they lie side by
 /// side, so that eight cost little more than one.
 const NEIGHBOURS: usize = 8;
+/// Entries that one [`slice`] evicts at most.
+const SLICE: usize = 32;
 /// Batches between two counts of all entries.
 const COUNT_EVERY: u64 = 16;
 
@@ -37,7 +39,21 @@ pub fn make(engine: &Engine, now_ms: u64) -> bool {
     limit == 0
         || memory::used_bytes() <= limit
         || engine.effects.pause.is_on(now_ms)
-        || evict_until(engine, limit, now_ms)
+        || evict_until(engine, limit, now_ms, usize::MAX)
+}
+
+/// As [`make`], but a little of it, so that `maxmemory` holds without a command to
+/// come upon it: where it was lowered, or what is not data grew. Whether there is
+/// more to do.
+pub fn slice(engine: &Engine) -> bool {
+    let limit = engine.settings.int(param::MAXMEMORY) as usize;
+    if limit == 0 || memory::used_bytes() <= limit {
+        return false;
+    }
+    let now_ms = clock::unix_ms();
+    !engine.effects.pause.is_on(now_ms)
+        && evict_until(engine, limit, now_ms, SLICE)
+        && memory::used_bytes() > limit
 }
 
 /// Tells the policy how much a worker used the cache, and, once it begins to fill,
@@ -59,20 +75,19 @@ pub fn note_batch(engine: &Engine, worker: &Worker, commands: u64) {
     }
 }
 
+/// Evicts at most so many entries while memory is above the limit; false where none
+/// is left that may go.
 #[cold]
-fn evict_until(engine: &Engine, limit: usize, now_ms: u64) -> bool {
+fn evict_until(engine: &Engine, limit: usize, now_ms: u64, most: usize) -> bool {
     if engine.keyspace.evictor().is_forbidden() {
         return false;
     }
     let (monitor, settings) = (&engine.latency, &engine.settings);
     let one = || monitor.watch(settings, Event::EvictionDel, || evict_one(engine, now_ms));
     let evict = || {
-        while memory::used_bytes() > limit {
-            if !one() {
-                return false;
-            }
-        }
-        true
+        (0..most)
+            .take_while(|_| memory::used_bytes() > limit)
+            .all(|_| one())
     };
     let began_ns = clock::mono_ns();
     // The command that came upon it is not the one to blame.

@@ -495,6 +495,9 @@ impl Connection {
     fn finish(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
         let out = &mut scratch.out;
         if self.owes_too_much {
+            // Others need not bear what it asked for.
+            out.clear();
+            out.shrink(OUTPUT_KEPT / 4);
             return Err(End::Output);
         }
         if self.session.closing == Closing::Now {
