@@ -18,7 +18,7 @@
 //!
 //! [`Ctx::wait`]: super::context::Ctx::wait
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -164,6 +164,17 @@ impl Waiters {
     /// Whether none does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many keys are such that somebody waits for them to go, too.
+    pub fn keys_that_may_go(&self) -> usize {
+        let all = self.all.lock();
+        let concerned = all.values().filter(|w| (w.wait.is_ready)(None));
+        let keys = concerned.flat_map(|w| {
+            let words = w.keys.iter().map(|at| &w.words[at.arg as usize]);
+            words.map(|key| (w.db, key))
+        });
+        keys.collect::<HashSet<_>>().len()
     }
 }
 

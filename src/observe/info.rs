@@ -245,7 +245,10 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     lines.put("clients_in_timeout_table", 0);
     lines.put("total_watched_keys", source.data.watched);
     lines.put("total_blocking_keys", source.data.awaited);
-    lines.zeros(&["total_blocking_keys_on_nokey"]);
+    lines.put(
+        "total_blocking_keys_on_nokey",
+        source.engine.waiters.keys_that_may_go(),
+    );
     let left_ms = pause.left_ms();
     let (reason, actions) = match (left_ms, pause.is_for_all()) {
         (0, _) => ("none", "none"),

@@ -130,6 +130,7 @@ fn remove(
             ctx.txn.count_changes_of(key, acknowledged as u64);
             if acknowledged as u64 + deleted > 0 && ctx.txn.is_heard() {
                 let groups: Vec<Vec<u8>> = match (references, group) {
+                    _ if acknowledged == 0 => Vec::new(),
                     (References::Delete, _) => {
                         let stream = ctx.txn.view::<Stream>(found);
                         stream.groups().map(|(name, _)| name.to_vec()).collect()

@@ -9,7 +9,7 @@ use crate::exec::spec::{
 const KEY: Arg = Arg::key("key");
 const GROUP: Arg = text("group");
 const CONSUMER: Arg = text("consumer");
-const ID: Arg = text("ID");
+const ID: Arg = text("id");
 const START: Arg = text("start");
 const END: Arg = text("end");
 const COUNT: Arg = int("count").token("COUNT").optional();

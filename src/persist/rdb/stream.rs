@@ -66,7 +66,7 @@ pub(super) fn load<R: Read>(kind: u8, input: &mut Input<R>) -> Result<Stream, Lo
         let last_id = load_id(input)?;
         let entries_read = match kind {
             kind::STREAM_1 => stream.log().added_up_to(last_id),
-            _ => i64::try_from(input.length()?).ok().map(|n| n as u64),
+            _ => Some(input.length()?).filter(|&n| n != UNKNOWN),
         };
         let mut group = Group::new(last_id, entries_read);
         load_group(kind, input, &mut group)?;

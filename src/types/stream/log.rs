@@ -224,7 +224,7 @@ impl Log {
             self.first_id = id;
         }
         self.len += 1;
-        self.added += 1;
+        self.added = self.added.wrapping_add(1);
         Ok(id)
     }
 
@@ -380,7 +380,7 @@ impl Log {
         let before = self.added.wrapping_sub(self.len);
         match id.cmp(&self.first_id) {
             std::cmp::Ordering::Less if unbroken => Some(before),
-            std::cmp::Ordering::Equal if unbroken => Some(before + 1),
+            std::cmp::Ordering::Equal if unbroken => Some(before.wrapping_add(1)),
             _ => None,
         }
     }
@@ -389,7 +389,9 @@ impl Log {
     /// when it reads the next one, `id`.
     pub fn entries_read(&self, entries_read: Option<u64>, last_id: Id, id: Id) -> Option<u64> {
         match entries_read {
-            Some(n) if last_id >= self.first_id && !self.has_gaps_from(last_id) => Some(n + 1),
+            Some(n) if last_id >= self.first_id && !self.has_gaps_from(last_id) => {
+                Some(n.wrapping_add(1))
+            }
             _ if self.added > 0 => self.added_up_to(id),
             unknown => unknown,
         }
