@@ -248,6 +248,8 @@ pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
     if let Some(n) = num::parse_i64(text) {
         return u64::try_from(n).ok();
     }
+    // To C, a text ends at its first zero byte.
+    let text = text.split(|&b| b == 0).next().unwrap_or_default();
     let (negative, digits) = match text.trim_ascii_start() {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -546,6 +548,8 @@ mod tests {
             ("+", None),
             ("1x", None),
             ("1 ", None),
+            ("1\0x", Some(1)),
+            ("\0", None),
         ] {
             assert_eq!(parse_cursor(text.as_bytes()), cursor, "{text:?}");
         }

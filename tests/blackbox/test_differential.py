@@ -81,7 +81,7 @@ class Session:
         for database in range(DATABASES):
             self.run([[b"SELECT", b"%d" % database], [b"KEYS", b"*"]] + ([[b"DBSIZE"]] if self.modern else []))
             keys = self.clients[0].call("KEYS", "*")
-            self.run([line for k in keys for line in ([b"GET", k], [b"SMEMBERS", k], [b"PEXPIRETIME", k])])
+            self.run([line for k in keys for line in ([b"GET", k], [b"SMEMBERS", k], [b"HGETALL", k], [b"PEXPIRETIME", k])])
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
