@@ -26,7 +26,7 @@
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
 //! * [`server`]: the wiring: start, cron, end. [`crash`]: the end that nobody
-//!   wanted. [`title`]: what `ps` shows.
+//!   wanted. [`title`]: what `ps` shows. [`watchdog`]: who holds a worker up.
 //!
 //! # A byte's way
 //!
@@ -55,3 +55,4 @@ pub mod server;
 pub mod store;
 pub mod title;
 pub mod types;
+pub mod watchdog;

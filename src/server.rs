@@ -18,7 +18,7 @@ use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
 use crate::store::{memory, slab};
 use crate::title::Title;
-use crate::{command, crash, notice, warning};
+use crate::{command, crash, notice, warning, watchdog};
 
 /// How often deadlines are looked after: with the wheel's tick of 32 ms this
 /// keeps a key's removal within 100 ms of its deadline.
@@ -119,6 +119,7 @@ async fn serve(
     let count = settings.int(param::IO_THREADS).max(1) as usize;
     let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
     crash::watch(engine.clone());
+    tokio::spawn(watchdog::watch(engine.clone()));
     if let Some(title) = title {
         entitle(&engine, title);
     }

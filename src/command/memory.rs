@@ -104,8 +104,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             "STATS",
             "    Return figures about memory.",
             "USAGE <key> [SAMPLES <count>]",
-            "    Return the bytes that <key> takes, with its value. Of a value with many elements",
-            "    <count> are looked at (default: 5; 0 for all).",
+            "    Return the bytes that <key> takes, with its value: all elements count, whatever",
+            "    <count> is.",
         ],
     );
     Ok(())
@@ -117,7 +117,7 @@ fn usage(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         if !ctx.args.option("SAMPLES") {
             return Err(Error::SYNTAX);
         }
-        // What can be sampled is still to come: a string is one element.
+        // What all elements take is known: there is nothing to sample.
         let samples = num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
         if samples < 0 {
             return Err(Error::SYNTAX);

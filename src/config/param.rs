@@ -318,7 +318,7 @@ params! {
     )
         .in_force();
     /// Milliseconds; 0 for none.
-    WATCHDOG_PERIOD: Int("watchdog-period", "0", 0..=I32_MAX).hidden();
+    WATCHDOG_PERIOD: Int("watchdog-period", "0", 0..=I32_MAX).hidden().in_force();
 
     // Snapshots and the append-only file.
 

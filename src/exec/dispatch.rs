@@ -211,6 +211,9 @@ fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
         let digests = batch.keys.iter().map(|k| k.digest);
         let alone = engine.workers.len() == 1;
         engine.keyspace.prefetch(session.db, digests, alone);
+        let worker = &engine.workers[session.worker];
+        add(&worker.prefetches, 1);
+        add(&worker.prefetched, batch.keys.len() as u64);
     }
 }
 
@@ -685,6 +688,8 @@ pub(super) fn run_queued<'t>(
         reply: out.len().saturating_sub(mark),
     };
     ended.note(engine, session.worker, &session.client);
+    let nested_ns = &engine.workers[session.worker].nested_ns;
+    add(nested_ns, ended.took_ns);
 }
 
 /// Runs a command that waited, on the thread of the session's worker; false where

@@ -109,6 +109,12 @@ pub struct Worker {
     pub net_out: AtomicU64,
     /// Batches: reads that brought at least one command.
     pub batches: AtomicU64,
+    /// Batches whose keys were asked for before their commands ran.
+    pub prefetches: AtomicU64,
+    /// Those keys.
+    pub prefetched: AtomicU64,
+    /// Nanoseconds of commands within transactions, which count to EXEC as well.
+    pub nested_ns: AtomicU64,
     /// Errors answered.
     pub errors: AtomicU64,
     /// Connections served now; written by the acceptor too.
@@ -360,6 +366,9 @@ impl Worker {
             net_out: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
+            prefetches: AtomicU64::new(0),
+            prefetched: AtomicU64::new(0),
+            nested_ns: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
             cron_ns: AtomicU64::new(0),

@@ -23,6 +23,12 @@ pub struct Totals {
     pub batches: u64,
     /// Writes to sockets.
     pub writes: u64,
+    /// Batches whose keys were asked for before their commands ran.
+    pub prefetches: u64,
+    /// Those keys.
+    pub prefetched: u64,
+    /// Nanoseconds of commands within transactions.
+    pub nested_ns: u64,
     /// Errors answered.
     pub errors: u64,
     /// Nanoseconds of looking for keys whose time is over.
@@ -74,6 +80,9 @@ impl Totals {
         self.net_out -= earlier.net_out;
         self.batches -= earlier.batches;
         self.writes -= earlier.writes;
+        self.prefetches -= earlier.prefetches;
+        self.prefetched -= earlier.prefetched;
+        self.nested_ns -= earlier.nested_ns;
         self.errors -= earlier.errors;
         self.expiry_ns -= earlier.expiry_ns;
         self.cycles -= earlier.cycles;
@@ -100,6 +109,9 @@ impl Engine {
             net_out: self.total(|w| &w.net_out),
             batches: self.total(|w| &w.batches),
             writes: self.total(|w| &w.writes),
+            prefetches: self.total(|w| &w.prefetches),
+            prefetched: self.total(|w| &w.prefetched),
+            nested_ns: self.total(|w| &w.nested_ns),
             errors: self.total(|w| &w.errors),
             expiry_ns: self.total(|w| &w.expiry_ns),
             cycles: self.workers[0].cycles(),
@@ -145,6 +157,12 @@ impl Engine {
         *self.latency_baseline.lock() = self.latency_sums();
         *self.rates.lock() = Rates::default();
         self.errors.lock().clear();
+        for worker in &self.workers {
+            // What the worker writes at this very moment may outlive it: it is a
+            // maximum, and soon another one.
+            worker.stretch_max_ns.store(0, Ordering::Relaxed);
+            worker.batch_max.store(0, Ordering::Relaxed);
+        }
         let counters = &self.counters;
         for counter in [
             &counters.connections,

@@ -463,9 +463,9 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
         "io_threaded_freed_objects",
         "io_threaded_accept_processed",
         "io_threaded_poll_processed",
-        "io_threaded_total_prefetch_batches",
-        "io_threaded_total_prefetch_entries",
     ]);
+    lines.put("io_threaded_total_prefetch_batches", totals.prefetches);
+    lines.put("io_threaded_total_prefetch_entries", totals.prefetched);
     lines.put(
         "client_query_buffer_limit_disconnections",
         count(&counters.query_limit_drops),
@@ -478,7 +478,8 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("eventloop_cycles", totals.cycles);
     lines.put("eventloop_duration_sum", totals.active_us);
     let nanos: u64 = totals.calls.iter().map(|c| c.nanos).sum();
-    lines.put("eventloop_duration_cmd_sum", nanos / 1000);
+    let outermost = nanos.saturating_sub(totals.nested_ns);
+    lines.put("eventloop_duration_cmd_sum", outermost / 1000);
     lines.put("instantaneous_eventloop_cycles_per_sec", cycles);
     lines.put("instantaneous_eventloop_duration_usec", cycle_us);
     lines.put("acl_access_denied_auth", count(&counters.auth_failures));

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from harness import eventually
 from resp import OK, encode
 
 
@@ -130,3 +131,32 @@ def test_many_clients_log_at_once(quiet):
         assert len(entries) == 50
         numbers = [entry[0] for entry in entries]
         assert numbers == list(range(numbers[0], numbers[0] - 50, -1)) and numbers[0] >= 4000
+
+
+def test_a_command_that_waits_is_kept_when_it_ends_with_the_time_in_which_it_ran(quiet):
+    with quiet.raw() as c, quiet.raw() as waiting:
+        c.says("CONFIG SET slowlog-log-slower-than 0", OK)
+        c.says("SLOWLOG RESET", OK)
+        waiting.send_command("BLPOP", "list", "0")
+        eventually(lambda: b"blocked_clients:1" in c.call("INFO", "clients"), "the client waits")
+        assert not any("BLPOP" in line for line in logged(c))
+        time.sleep(0.2)
+        c.says("RPUSH list x", 1)
+        assert waiting.read_value() == [b"list", b"x"]
+        entries = [entry for entry in c.call("SLOWLOG", "GET", "-1") if entry[3][0] == b"BLPOP"]
+        assert len(entries) == 1 and entries[0][2] < 100_000
+        assert b"cmdstat_blpop:calls=1," in c.call("INFO", "commandstats")
+
+
+def test_waits_that_end_otherwise_are_counted(quiet):
+    with quiet.raw() as c, quiet.raw() as waiting:
+        c.says("CONFIG RESETSTAT", OK)
+        waiting.call("BLPOP", "list", "0.01")
+        assert b"cmdstat_blpop:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0" in c.call("INFO", "commandstats")
+        number = waiting.call("CLIENT", "ID")
+        waiting.send_command("BLPOP", "list", "0")
+        eventually(lambda: b"blocked_clients:1" in c.call("INFO", "clients"), "the client waits")
+        c.says(f"CLIENT UNBLOCK {number} ERROR", 1)
+        assert waiting.read_value().startswith("UNBLOCKED")
+        assert b"rejected_calls=1,failed_calls=0" in c.call("INFO", "commandstats").split(b"cmdstat_blpop:")[1].split(b"\r\n")[0]
+        assert b"errorstat_UNBLOCKED:count=1" in c.call("INFO", "errorstats")

@@ -116,3 +116,16 @@ def test_without_a_wish_for_it_there_is_no_report(doomed):
         c.send_command("DEBUG", "SEGFAULT")
         assert server.wait() == -signal.SIGSEGV
     assert "BUG REPORT" not in server.log()
+
+
+def test_the_watchdog_says_who_holds_a_worker_up(start_server):
+    server = start_server("--enable-debug-command", "yes")
+    with server.raw() as c:
+        c.says("CONFIG SET watchdog-period 200", OK)
+        c.call("DEBUG", "SLEEP", "0.8")
+        eventually(lambda: "--- WATCHDOG TIMER EXPIRED ---" in server.log(), "the watchdog barks")
+        assert "cmd=debug user=*redacted*" in server.log()
+        c.says("CONFIG SET watchdog-period 0", OK)
+        os.kill(server.process.pid, signal.SIGALRM)
+        eventually(lambda: "--- Received SIGALRM ---" in server.log(), "the signal is heard")
+        assert c.call("PING") == "PONG"
