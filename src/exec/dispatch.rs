@@ -168,14 +168,13 @@ pub fn run_batch(
             let client = &session.client;
             timing::report_sizes(engine, client, spec, call.argv, request_most, reply);
         }
-        // What a command sends its own client comes behind its reply.
-        if session.client.has_mail() {
-            session.client.collect(out);
-        }
         run += 1;
         if session.closing != Closing::No || session.is_stopped() {
             break;
         }
+    }
+    if session.client.has_mail() {
+        session.client.collect(out);
     }
     stopwatch.share(engine, worker);
     worker.client.store(0, Ordering::Relaxed);
@@ -331,6 +330,11 @@ fn run_one(
     match admit(engine, session, call, target, now_ms) {
         Ok(Some(target)) => {
             let spec = target.spec;
+            // What the command before sent its own client comes behind its reply,
+            // and what making room for this one causes comes in front of this one's.
+            if session.client.has_mail() && session.reply_mode == ReplyMode::On {
+                session.client.collect(out);
+            }
             if session.multi.is_some() && !spec.has(flag::NOT_QUEUED) {
                 queue(session, call, target);
                 Reply::new(out, session.resp3).simple("QUEUED");
@@ -591,11 +595,14 @@ fn call_handler<'t>(
 fn remember_reads(
     engine: &Engine,
     session: &mut Session,
+    txn: &mut Txn<'_>,
     spec: &Spec,
     argv: &[&[u8]],
     keys: &[KeyAt],
 ) {
     if spec.has(flag::READONLY) {
+        keys.iter()
+            .for_each(|k| txn.note_read(argv[k.arg as usize]));
         let most = engine.settings.int(param::TRACKING_TABLE_MAX_KEYS) as usize;
         engine.tracking.remember(session, argv, keys, most);
     }
@@ -637,7 +644,7 @@ fn handle<'t>(
     add(&calls.calls, 1);
     txn.end_command(argv);
     if session.tracks {
-        remember_reads(engine, session, spec, argv, keys);
+        remember_reads(engine, session, txn, spec, argv, keys);
     }
     if let Err(error) = result {
         add(&calls.failed, 1);

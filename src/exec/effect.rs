@@ -125,6 +125,10 @@ pub struct Effect {
     pub by: u64,
     /// The commands that do the same again, each with its database; none where
     /// nobody wants them.
+    /// Keys that the client read and keeps, each with how many of the changes came
+    /// before.
+    pub reads: Vec<(usize, Box<[u8]>)>,
+    /// The commands that do the same again, each with its database.
     pub commands: Vec<(u32, Vec<Vec<u8>>)>,
 }
 

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::args::KeyAt;
-use super::effect::{Consumer, Effect, Event};
+use super::effect::{Change, Consumer, Effect, Event};
 use super::engine::Engine;
 use super::mail::Message;
 use super::session::{Client, Session};
@@ -336,17 +336,31 @@ impl Consumer for Tracking {
             self.announce_everything();
         }
         let mut keys: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        for change in &effect.changes {
-            let is_change = change.event != Event::NEW && change.event != Event::MISS;
-            if is_change && !keys.contains(&&*change.key) {
+        let is_change = |change: &Change| change.event != Event::NEW && change.event != Event::MISS;
+        for change in effect.changes.iter().filter(|c| is_change(c)) {
+            if !keys.contains(&&*change.key) {
                 keys.push(&change.key);
             }
         }
-        for key in &keys {
+        for &key in &keys {
             let mut stripe = self.stripes.of(hash::digest(key)).lock();
-            if let Some(readers) = stripe.remove(*key) {
-                self.announce(key, readers, effect.by);
+            let Some(mut readers) = stripe.remove(key) else {
+                continue;
+            };
+            // What its client read behind the last change of a transaction is true.
+            let last = effect
+                .changes
+                .iter()
+                .rposition(|c| is_change(c) && *c.key == *key);
+            let is_true = |(at, k): &(usize, Box<[u8]>)| Some(*at) > last && **k == *key;
+            if effect.reads.iter().any(is_true) {
+                let by = |r: &Weak<Client>| r.upgrade().is_some_and(|c| c.id == effect.by);
+                let kept: Readers = readers.iter().filter(|r| by(r)).cloned().collect();
+                readers.retain(|r| !by(r));
+                self.keys.fetch_add(1, Ordering::Relaxed);
+                stripe.insert(key.into(), kept);
             }
+            self.announce(key, readers, effect.by);
         }
         if !keys.is_empty() {
             self.broadcast(&keys, effect.by);

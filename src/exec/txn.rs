@@ -113,6 +113,13 @@ impl<'a> Txn<'a> {
         txn
     }
 
+    /// Notes that its client has read a key, and keeps what it saw.
+    pub fn note_read(&mut self, key: &[u8]) {
+        if let Some(effect) = &mut self.effect {
+            effect.reads.push((effect.changes.len(), key.into()));
+        }
+    }
+
     /// Says which client it is for.
     #[inline]
     pub fn set_client(&mut self, id: u64) {
