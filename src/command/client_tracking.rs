@@ -288,6 +288,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_behind_a_change_is_true_and_what_was_read_before_is_not() {
+        let (mut reader, _) = tracking("");
+        for line in ["multi", "set a 1", "get a", "exec"] {
+            let said = reader.run(line);
+            assert!(!said.contains("invalidate"), "{said}");
+        }
+        for line in ["multi", "set a 2", "get a"] {
+            reader.run(line);
+        }
+        assert!(reader.run("exec").ends_with("*1\r\n$1\r\na\r\n"));
+    }
+
+    #[test]
     fn prefixes_are_told_of_every_change_below_them() {
         let (reader, mut writer) = tracking("bcast prefix a: prefix b:");
         writer.run("mset a:1 1 b:1 1 c:1 1 a:2 1");

@@ -601,10 +601,9 @@ fn remember_reads(
     keys: &[KeyAt],
 ) {
     if spec.has(flag::READONLY) {
-        keys.iter()
-            .for_each(|k| txn.note_read(argv[k.arg as usize]));
         let most = engine.settings.int(param::TRACKING_TABLE_MAX_KEYS) as usize;
-        engine.tracking.remember(session, argv, keys, most);
+        let new = |key: &[u8]| txn.note_read(key);
+        engine.tracking.remember(session, argv, keys, most, new);
     }
     // CLIENT CACHING holds for what comes right behind it, or the transaction.
     if session.multi.is_none() && !session.in_exec && spec.name != "caching" {

@@ -123,12 +123,11 @@ pub struct Effect {
     pub wholesale: bool,
     /// The client that did it; 0 for the server itself.
     pub by: u64,
+    /// Keys that the client read, and had not before, each with how many of the
+    /// changes came first.
+    pub reads: Vec<(usize, Box<[u8]>)>,
     /// The commands that do the same again, each with its database; none where
     /// nobody wants them.
-    /// Keys that the client read and keeps, each with how many of the changes came
-    /// before.
-    pub reads: Vec<(usize, Box<[u8]>)>,
-    /// The commands that do the same again, each with its database.
     pub commands: Vec<(u32, Vec<Vec<u8>>)>,
 }
 

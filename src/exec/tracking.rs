@@ -231,10 +231,18 @@ impl Tracking {
         }
     }
 
-    /// Remembers what a client reads, at most `max_keys` in all, 0 for any number.
-    /// To be called under the keys' locks.
+    /// Remembers what a client reads, at most `max_keys` in all, 0 for any number,
+    /// and names to `new` what it has not read before. To be called under the keys'
+    /// locks.
     #[cold]
-    pub fn remember(&self, session: &Session, argv: &[&[u8]], keys: &[KeyAt], max_keys: usize) {
+    pub fn remember(
+        &self,
+        session: &Session,
+        argv: &[&[u8]],
+        keys: &[KeyAt],
+        max_keys: usize,
+        mut new: impl FnMut(&[u8]),
+    ) {
         let choice = &session.client.tracking;
         if (choice.has(mode::OPTIN) && !session.caching)
             || (choice.has(mode::OPTOUT) && session.caching)
@@ -255,6 +263,7 @@ impl Tracking {
             if !readers.iter().any(|r| r.as_ptr() == Arc::as_ptr(client)) {
                 readers.push(Arc::downgrade(client));
                 self.items.fetch_add(1, Ordering::Relaxed);
+                new(name);
             }
         }
         if max_keys > 0 {
@@ -347,7 +356,8 @@ impl Consumer for Tracking {
             let Some(mut readers) = stripe.remove(key) else {
                 continue;
             };
-            // What its client read behind the last change of a transaction is true.
+            // What its client first read behind the last change of a transaction is
+            // true.
             let last = effect
                 .changes
                 .iter()

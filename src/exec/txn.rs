@@ -113,7 +113,8 @@ impl<'a> Txn<'a> {
         txn
     }
 
-    /// Notes that its client has read a key, and keeps what it saw.
+    /// Notes that its client has read a key for the first time, and keeps what it
+    /// saw.
     pub fn note_read(&mut self, key: &[u8]) {
         if let Some(effect) = &mut self.effect {
             effect.reads.push((effect.changes.len(), key.into()));

@@ -292,13 +292,14 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
         };
         *over = dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
     }
+    if *over {
+        // Before what it changed is announced: the reply comes first.
+        waiter.send(engine, out);
+    }
     let why = txn.removal;
     let outcome = txn.commit();
     engine
         .reclaimer
         .free(outcome.garbage, engine.effects.is_lazy(why));
-    if *over {
-        waiter.send(engine, out);
-    }
     outcome.changed
 }
