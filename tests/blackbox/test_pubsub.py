@@ -125,6 +125,53 @@ def test_each_publisher_is_heard_in_its_own_order_by_everybody(server):
     eventually(lambda: count(server, "order") == 0, "all have gone")
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_who_comes_and_goes_hears_all_in_between_and_nothing_else(server, protocol):
+    done = threading.Event()
+
+    def publish():
+        n = 0
+        with server.raw() as c:
+            while not done.is_set():
+                c.send(b"".join(encode("PUBLISH", "churn", n + i) for i in range(10)))
+                n += 10
+                for _ in range(10):
+                    c.read_value()
+
+    def come_and_go():
+        with server.raw(protocol) as c:
+            for turn in range(40):
+                c.says("SUBSCRIBE churn", Push(["subscribe", "churn", 1]))
+                heard = [int(c.read_value()[2]) for _ in range(turn)]
+                c.send_command("UNSUBSCRIBE", "churn")
+                while True:
+                    kind, _, what = c.read_value()
+                    if kind == b"unsubscribe":
+                        break
+                    heard.append(int(what))
+                assert heard == list(range(heard[0], heard[0] + len(heard))) if heard else True
+                c.says("PING", Simple("PONG"))
+
+    failures = []
+
+    def run(work):
+        try:
+            work()
+        except BaseException as e:
+            failures.append(e)
+            done.set()
+
+    publisher = threading.Thread(target=run, args=(publish,))
+    others = [threading.Thread(target=run, args=(come_and_go,)) for _ in range(6)]
+    for t in [publisher, *others]:
+        t.start()
+    for t in others:
+        t.join()
+    done.set()
+    publisher.join()
+    assert not failures, failures[0]
+
+
 @pytest.mark.parametrize("size", [0, 1, 2047, 2048, 20_000, 3_000_000])
 def test_messages_of_any_size_arrive_whole(server, size):
     text = bytes(i % 251 for i in range(size))
@@ -240,3 +287,18 @@ def test_a_library_listens(server):
     eventually(lambda: [got.append(m) for m in [pubsub.get_message(timeout=1)] if m] and len(got) == 2, "two messages")
     assert {m["type"] for m in got} == {"message", "pmessage"}
     pubsub.close()
+
+
+def test_a_crowd_hears_everything_while_others_are_served(server):
+    crowd = [server.raw(protocol) for protocol in (2, 3) * 150]
+    for c in crowd:
+        c.says("SUBSCRIBE crowd", Push(["subscribe", "crowd", 1]))
+    with server.raw() as publisher, server.raw() as other:
+        for i in range(30):
+            publisher.says(f"PUBLISH crowd {i}", len(crowd))
+            other.says("PING", Simple("PONG"))
+        for c in crowd:
+            c.hears(*[Push(["message", "crowd", str(i)]) for i in range(30)])
+            c.hears_nothing_else()
+    for c in crowd:
+        c.close()
