@@ -25,6 +25,13 @@ pub struct Ctx<'c, 't> {
 }
 
 impl Ctx<'_, '_> {
+    /// Bytes that a reply may grow to before its client is dropped for it: whoever
+    /// writes as much as the client says may stop there. `None`: without a bound.
+    pub fn reply_bytes_max(&self) -> Option<usize> {
+        let client = &self.session.client;
+        client.owed().hard_bytes(client)
+    }
+
     /// Waits for a change of the keys that the command declares, which is then run
     /// again; nothing may have been written, and what was changed stays. Where nobody can wait, in
     /// EXEC or a script, its time is over at once.

@@ -67,6 +67,13 @@ impl Owed {
         false
     }
 
+    /// Bytes at which a client is dropped at once, where there is such a limit.
+    pub fn hard_bytes(&self, client: &Client) -> Option<usize> {
+        let limit = self.settings.output_limits().of(client.class());
+        let bytes = usize::try_from(limit.hard_bytes).unwrap_or(usize::MAX);
+        (bytes > 0).then_some(bytes.max(FREE_BYTES))
+    }
+
     /// Drops those who have owed more than the soft limit for too long, though
     /// nothing more is added.
     pub fn drop_debtors(&self, clients: impl FnOnce() -> Vec<Arc<Client>>) {

@@ -249,3 +249,14 @@ def test_volatile_policies_evict_only_keys_with_an_expiry(start_server):
         for start in range(0, 4000, 100):
             c.pipeline([("SET", f"v{start + i}", value, "EX", "100000") for i in range(100)])
         assert c.call("EXISTS", *[f"keep{i}" for i in range(300)]) == 300
+
+
+@pytest.mark.parametrize("fill, draw", [("HSET k f v", "HRANDFIELD"), ("SADD k m", "SRANDMEMBER"), ("ZADD k 1 m", "ZRANDMEMBER")])
+def test_draws_without_end_stop_at_the_output_limit(start_server, fill, draw):
+    server = start_server("--client-output-buffer-limit", "normal 1000000 0 0")
+    with server.raw() as c, server.raw() as greedy:
+        c.says(fill, 1)
+        greedy.send_command(draw, "k", "-999999999")
+        assert greedy.read_to_end() == b""
+        c.says("PING", Simple("PONG"))
+        assert server.resident_bytes() < 100e6

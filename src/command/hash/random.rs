@@ -28,6 +28,7 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
+    let most = ctx.reply_bytes_max();
     let hash = ctx.txn.read_as::<Hash>(&key)?;
     let mut drawn = Drawn {
         reply: &mut ctx.reply,
@@ -42,11 +43,14 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Ok(());
     }
     let draws = count.unsigned_abs();
-    if draws > DRAWS_MAX {
+    if draws > DRAWS_MAX && most.is_none() {
         return Err(Error::OUT_OF_RANGE);
     }
     drawn.begin(draws as usize);
     for _ in 0..draws {
+        if most.is_some_and(|most| drawn.reply.output().len() > most) {
+            break;
+        }
         if let Some((field, value)) = hash.random(now_ms) {
             drawn.write(field, value);
         }

@@ -95,6 +95,7 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if count == i64::MIN {
         return Err(Error::NOT_LONG);
     }
+    let most = ctx.reply_bytes_max();
     let Some(set) = ctx.txn.read_as::<Set>(&key)? else {
         ctx.reply.array(0);
         return Ok(());
@@ -106,11 +107,14 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Ok(());
     }
     let draws = count.unsigned_abs();
-    if draws > DRAWS_MAX {
+    if draws > DRAWS_MAX && most.is_none() {
         return Err(Error::OUT_OF_RANGE);
     }
     ctx.reply.array(draws as usize);
     for _ in 0..draws {
+        if most.is_some_and(|most| ctx.reply.output().len() > most) {
+            break;
+        }
         if let Some(member) = set.at_rank(random_rank(&set)) {
             write_member(&mut ctx.reply, member);
         }

@@ -127,7 +127,8 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     let with_scores = ctx.args.flag("WITHSCORES");
     ctx.args.end()?;
-    let is_beyond = count < 0 && count.unsigned_abs() > sample::DRAWS_MAX;
+    let most = ctx.reply_bytes_max();
+    let is_beyond = count < 0 && count.unsigned_abs() > sample::DRAWS_MAX && most.is_none();
     if is_beyond || with_scores && count > i64::MAX / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
@@ -140,6 +141,9 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if count < 0 {
         write_elements_head(reply, wanted, with_scores);
         for _ in 0..wanted {
+            if most.is_some_and(|most| reply.output().len() > most) {
+                break;
+            }
             let element = zset.at(clock::random_below(len as u64) as usize);
             write_element(
                 reply,
