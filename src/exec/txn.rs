@@ -796,6 +796,15 @@ impl<'a> Txn<'a> {
         self.changes += 1;
     }
 
+    /// Says as how many changes the running command counts, where that is not one
+    /// for each event: three elements that come by one command are three. What is
+    /// too much or too little is this key's.
+    pub fn count_as(&mut self, key: &Key<'_>, changes: u64) {
+        let counted = std::mem::replace(&mut self.changes, changes);
+        let stats = &mut self.shard_for(key).stats;
+        stats.changes = stats.changes + changes - counted;
+    }
+
     /// Counts changes to a key of which those who watch it do not hear: they are
     /// about how it is used rather than what it holds.
     pub fn count_changes_of(&mut self, key: &Key<'_>, changes: u64) {

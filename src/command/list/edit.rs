@@ -108,6 +108,7 @@ pub(super) fn lrem(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
         removed
     });
+    ctx.txn.count_as(&key, removed as u64);
     ctx.reply.size(removed);
     Ok(())
 }
@@ -119,16 +120,17 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (start, stop) = (ctx.args.int()?, ctx.args.int()?);
     if let Some(found) = ctx.txn.find_as::<List>(&key)? {
         let limits = limits(ctx);
-        let is_cut = ctx.txn.update(&key, found, |list: &mut List, events| {
+        let cut = ctx.txn.update(&key, found, |list: &mut List, events| {
             let before = list.len();
             list.trim(range(start, stop, before), limits);
-            let is_cut = list.len() < before;
-            if is_cut {
+            let cut = before - list.len();
+            if cut > 0 {
                 events.push(EVENT);
             }
-            is_cut
+            cut
         });
-        if !is_cut {
+        ctx.txn.count_as(&key, cut as u64);
+        if cut == 0 {
             // Subscribers hear of it even so.
             ctx.txn.also(&key, EVENT);
         }

@@ -82,7 +82,7 @@ fn push(
     texts: &[&[u8]],
 ) -> usize {
     let limits = limits(ctx);
-    match found {
+    let len = match found {
         Some(found) => ctx.txn.update(key, found, |list: &mut List, events| {
             list.push(side, texts, limits);
             events.push(pushed(side));
@@ -96,7 +96,9 @@ fn push(
             ctx.txn.put(key, None, value, Deadline::Never, pushed(side));
             len
         }
-    }
+    };
+    ctx.txn.count_as(key, texts.len() as u64);
+    len
 }
 
 /// Writes an element.

@@ -67,6 +67,7 @@ fn remove(ctx: &mut Ctx<'_, '_>, key: &Key<'_>, found: Found, side: Side, n: usi
         list.pop(side, n, limits);
         events.push(popped(side));
     });
+    ctx.txn.count_as(key, n as u64);
 }
 
 /// What LMPOP and BLMPOP are asked for, behind their keys.
@@ -262,6 +263,7 @@ fn move_one(
             list.rotate(from, to, limits);
             events.extend([pushed(to), popped(from)]);
         });
+        ctx.txn.count_as(&source, 1);
         if let Some(item) = ctx.txn.view::<List>(found).end(to) {
             write_item(&mut ctx.reply, item);
         }

@@ -305,6 +305,41 @@ fn subscribers_hear_what_happened_to_a_list() {
 }
 
 #[test]
+fn every_element_counts_as_a_change() {
+    let mut kit = Kit::new();
+    let changes = |kit: &Kit| -> u64 {
+        let keyspace = &kit.engine.keyspace;
+        (0..keyspace.len())
+            .map(|i| keyspace.lock(i).stats.changes)
+            .sum()
+    };
+    let mut before = 0;
+    for (line, expected) in [
+        ("rpush k a b c d e f", 6),
+        ("lpushx k a", 1),
+        ("lpushx none a", 0),
+        ("lset k 0 x", 1),
+        ("linsert k before x y", 1),
+        ("lmove k k left right", 1),
+        ("lmove k other left right", 1),
+        ("lmove other k left right", 1),
+        ("lrem k 0 z", 0),
+        ("lrem k 1 a", 1),
+        ("ltrim k 0 -1", 0),
+        ("ltrim k 1 -2", 2),
+        ("lpop k 2", 2),
+        ("rpop k", 1),
+        ("lmpop 1 k left count 5", 2),
+        ("rpush k a a", 2),
+        ("lrem k 0 a", 2),
+    ] {
+        kit.run(line);
+        assert_eq!(changes(&kit) - before, expected, "{line}");
+        before = changes(&kit);
+    }
+}
+
+#[test]
 fn followers_are_told_what_was_done_without_waiting() {
     let (mut kit, recorder) = recorded();
     kit.run("rpush k a b c d e f g h i j");
