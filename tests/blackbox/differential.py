@@ -13,7 +13,7 @@ from resp import Err, to_bytes
 MAX = 2**63 - 1
 
 # K key, V value, N number from the boundaries, I small index, F float, S seconds from now, M milliseconds from now, A and B absolute
-# seconds and milliseconds, P glob pattern, D database; a|b one of; [..] perhaps; everything else stands for itself.
+# seconds and milliseconds, P glob pattern, D database, T a timeout that is soon over; a|b one of; [..] perhaps; everything else stands for itself.
 TEMPLATES = """
 SET K V
 SET K V [NX|XX] [GET] [EX|PX|EXAT|PXAT] [S|A|B]
@@ -158,6 +158,35 @@ HGETEX K PX|PXAT M|B FIELDS 1|2 V|I [V|I]
 HSETEX K [NX|XX|PERSIST] [FNX|FXX] [EX|EXAT] [S|A] FIELDS 1|2 V|I V [V|I] [V]
 HSETEX K [FNX|FXX] PX|PXAT M|B FIELDS 1|2 V|I V [V|I] [V]
 HSETEX K [FXX] KEEPTTL FIELDS 1|2|N V|I V [V|I] [V]
+LPUSH K V [V] [N] [I]
+RPUSH K V V V V V V V V V V V V
+RPUSH K I I I V V V
+LPUSHX K V [V]
+RPUSHX K V [V]
+LPOP K [I|N]
+RPOP K [I|N]
+LLEN K
+LINDEX K I
+LRANGE K I|N I|N
+LTRIM K I I
+LTRIM K 1 -2
+LSET K I V
+LSET K I I
+LINSERT K BEFORE|AFTER V|I V
+LREM K I|N V|I
+LPOS K V|I [RANK] [I] [COUNT] [I] [MAXLEN] [I]
+LPOS K V RANK I COUNT 0
+LMOVE K K LEFT|RIGHT LEFT|RIGHT
+RPOPLPUSH K K
+LMPOP 1|2|N K K LEFT|RIGHT [COUNT] [I|N]
+LMPOP 2 K K LEFT|RIGHT COUNT I
+BLPOP K [K] T
+BRPOP K [K] T
+BLMOVE K K LEFT|RIGHT LEFT|RIGHT T
+BRPOPLPUSH K K T
+BLMPOP T 2 K K LEFT|RIGHT [COUNT] [I]
+CONFIG SET list-max-listpack-size|list-max-ziplist-size I
+CONFIG SET list-compress-depth 0|1|2
 MULTI
 EXEC
 EXEC
@@ -194,7 +223,14 @@ FLOATS = ["0", "1", "-1", "0.1", "-0.1", "1.5", "3.0", "1e5", "1e-5", "1e17", "1
 WORDS = ["", "v", "value", "hello world", "10", "-5", "3.5", "abcabcabc", "x" * 44, "y" * 45, "z" * 63, "w" * 200, b"\0\1\2\xff", b"\r\n", "012", " 7", "ohmytext",
          "mynewtext", "1e3", str(MAX), str(-MAX - 1), "a b", "\t", "é"]
 PATTERNS = ["*", "?", "a*", "[a-c]", "[^a]", "n?m", "\\*", "", "**", "*[", "[", "long*", "b*\xff", "[b-", "[\\]]", "a", "f*t"]
+SHORT_WAITS = ["0.001", "0.001", "0.001", "-1", "x", ""]
+# The commands that wait, and where each has its timeout.
+WAITING = {"BLPOP": -1, "BRPOP": -1, "BLMOVE": 5, "BRPOPLPUSH": 3, "BLMPOP": 1}
 RELATIVE = {"SET", "GETEX", "SETEX", "PSETEX", "EXPIRE", "PEXPIRE", "MSETEX"}
+
+
+def text_of(words):
+    return [w if isinstance(w, str) else "" for w in words]
 
 
 class Rule:
@@ -278,6 +314,8 @@ class Generator:
             return str(rng.choice([4102444800000, 4102444800001, 4102440000000, 1, 0, -1, 1_000_000_000_000]))
         if token == "P":
             return rng.choice(PATTERNS)
+        if token == "T":
+            return rng.choice(SHORT_WAITS)
         if token == "D":
             return rng.choice(["0", "0", "1", "2", "3", "3", "16", "-1", "x"])
         return token.lower() if rng.random() < 0.1 else token
@@ -321,7 +359,7 @@ class Generator:
     def settle(self, words):
         """Takes out what would make two right servers differ; returns nothing for a command to leave out."""
         name = words[0].upper()
-        text = [w if isinstance(w, str) else "" for w in words]
+        text = text_of(words)
         upper = [t.upper() for t in text]
         if name in RELATIVE:
             # An expiry soon enough to fall between two reads would be a race.
@@ -348,6 +386,10 @@ class Generator:
             return None
         if name in ("SPOP", "SRANDMEMBER", "HRANDFIELD") and (len(words) < 3 or re.fullmatch(r"-[1-9]\d*|[1-9]\d{0,4}", text[2])):
             return None  # chance decides
+        if name in WAITING and not (WAITING[name] < len(words) > 1 and words[WAITING[name]] in SHORT_WAITS):
+            return None  # it might wait for long
+        if name == "LSET" and len(words) > 2 and re.fullmatch(r"-?\d+", text[2]) and not -(2**31) <= int(text[2]) < 2**31:
+            return None  # the references look at 32 bits of the index, and set another element
         if name == "SHUTDOWN" and upper[1:] != ["FOO"]:
             return None
         if name == "TIME" and len(words) == 1:
@@ -356,6 +398,8 @@ class Generator:
             return None  # the whole table, in an order of the server's own
         if name == "CONFIG" and any(set(t) & set("*?[") for t in text):
             return None
+        if name == "CONFIG" and any(isinstance(w, bytes) for w in words):
+            return None  # an unknown name is shown up to a zero byte by the references
         if name == "CLIENT" and len(words) > 1 and upper[1] == "REPLY" and set(upper[2:]) & {"ON", "OFF", "SKIP"}:
             return None
         if name == "MEMORY" and (len(words) < 2 or upper[1] != "USAGE"):
@@ -392,6 +436,8 @@ class Generator:
             return False
         if name in ("COMMAND", "BITCOUNT", "BITPOS"):
             return False
+        if name in ("LREM", "LPOS") and str(-MAX - 1) in text_of(words):
+            return False  # newer: the one integer without an opposite is refused
         if name == "CLIENT" and (self.in_multi or upper[1:2] not in (["GETNAME"], ["NO-EVICT"], ["REPLY"], ["FOO"], ["KILL"])):
             return False
         if name == "CLIENT" and upper[1:2] == ["KILL"] and len(words) != 4:
