@@ -334,9 +334,9 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
 
 /// One slice of the look for keys whose time is over; true where there is more.
 fn sweep_slice(engine: &Engine, worker: usize, shard: usize) -> bool {
-    let began_ns = clock::mono_ns();
+    let began_ns = clock::work_ns();
     let more = sweep::slice(engine, worker, shard);
-    let took_ns = clock::mono_ns() - began_ns;
+    let took_ns = clock::work_ns() - began_ns;
     add(&engine.workers[worker].expiry_ns, took_ns);
     let event = latency::Event::ExpireCycle;
     engine.latency.note(&engine.settings, event, took_ns);

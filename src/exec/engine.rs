@@ -152,8 +152,8 @@ pub struct Calls {
     pub failed: AtomicU64,
     /// How long it ran, in nanoseconds.
     pub nanos: AtomicU64,
-    /// How long a call took, in nanoseconds.
-    pub latency: Histogram,
+    /// How long a call took, in nanoseconds; none before the first.
+    pub latency: OnceLock<Box<Histogram>>,
 }
 
 /// Adds to a counter that only this thread writes.
@@ -324,7 +324,10 @@ impl Engine {
     pub fn count_error(&self, worker: usize, code: &[u8]) {
         add(&self.workers[worker].errors, 1);
         let mut errors = self.errors.lock();
-        *errors.entry(code.to_vec()).or_default() += 1;
+        match errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(errors.insert(code.to_vec(), 1)),
+        }
     }
 
     /// As [`Engine::count_error`], for a code that a client made up: beyond 128

@@ -119,7 +119,8 @@ fn count(engine: &Engine, worker: &Worker, counter: usize, each_ns: u64, times: 
     let calls = &worker.calls[counter];
     add(&calls.nanos, each_ns * times);
     if engine.settings.flag(param::LATENCY_TRACKING) {
-        calls.latency.record(each_ns, times);
+        let latency = calls.latency.get_or_init(Box::default);
+        latency.record(each_ns, times);
     }
 }
 

@@ -132,7 +132,9 @@ impl Engine {
         let mut sums = vec![Counts::default(); self.commands.counters()];
         for worker in &self.workers {
             for (sum, calls) in sums.iter_mut().zip(&worker.calls) {
-                sum.add(&calls.latency);
+                if let Some(latency) = calls.latency.get() {
+                    sum.add(latency);
+                }
             }
         }
         sums
