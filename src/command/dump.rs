@@ -138,7 +138,10 @@ impl From<PayloadError> for Error {
             PayloadError::ForeignType(kind) => {
                 Error::new(format!("ERR Unsupported foreign data type: {kind}"))
             }
-            PayloadError::Value(_) => Error::RESTORE_FORMAT,
+            PayloadError::Value(error) => {
+                crate::verbose!("RESTORE refused a payload: {error}");
+                Error::RESTORE_FORMAT
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reading: lengths, strings and numbers.
 
+use std::fmt;
 use std::io::Read;
 
 use super::{kind, special};
@@ -11,12 +12,23 @@ use crate::base::num::{self, IntText};
 pub enum LoadError {
     /// The bytes end before the value does, or cannot be read.
     Read(std::io::Error),
-    /// They are no value; what is wrong with them.
+    /// They are no value; what is wrong with them, in words that operators know.
     Corrupt(&'static str),
     /// They are a value without elements, which no key holds.
     Empty,
     /// Of this type there is no value.
     UnknownType(u8),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Read(error) => write!(f, "Short read: {error}"),
+            LoadError::Corrupt(what) => f.write_str(what),
+            LoadError::Empty => f.write_str("Empty key"),
+            LoadError::UnknownType(kind) => write!(f, "Unknown RDB encoding type {kind}"),
+        }
+    }
 }
 
 impl From<std::io::Error> for LoadError {
@@ -83,7 +95,7 @@ impl<R: Read> Input<R> {
             (1, _) => Length::Of(u16::from_be_bytes([low, self.byte()?]).into()),
             (2, 0) => Length::Of(u32::from_be_bytes(self.array()?).into()),
             (2, 1) => Length::Of(u64::from_be_bytes(self.array()?)),
-            (2, _) => return Err(LoadError::Corrupt("a length of no known width")),
+            (2, _) => return Err(LoadError::Corrupt("Unknown length encoding")),
             _ => Length::Special(low),
         })
     }
@@ -92,7 +104,7 @@ impl<R: Read> Input<R> {
     pub fn length(&mut self) -> Result<u64, LoadError> {
         match self.length_or_special()? {
             Length::Of(length) => Ok(length),
-            Length::Special(_) => Err(LoadError::Corrupt("a string for a length")),
+            Length::Special(_) => Err(LoadError::Corrupt("a string where a length is expected")),
         }
     }
 
@@ -112,7 +124,9 @@ impl<R: Read> Input<R> {
             Length::Special(special::INT8) => i8::from_le_bytes(self.array()?).into(),
             Length::Special(special::INT16) => i16::from_le_bytes(self.array()?).into(),
             Length::Special(special::INT32) => i32::from_le_bytes(self.array()?).into(),
-            Length::Special(_) => return Err(LoadError::Corrupt("a string of no known kind")),
+            Length::Special(_) => {
+                return Err(LoadError::Corrupt("Unknown RDB string encoding type"));
+            }
         };
         Ok(IntText::new(integer).as_bytes().to_vec())
     }
@@ -123,7 +137,7 @@ impl<R: Read> Input<R> {
         usize::try_from(bytes)
             .ok()
             .and_then(|bytes| lzf::decompress(&compressed, bytes))
-            .ok_or(LoadError::Corrupt("a compressed string"))
+            .ok_or(LoadError::Corrupt("Invalid LZF compressed string"))
     }
 
     /// A number with a sign.
@@ -145,7 +159,8 @@ impl<R: Read> Input<R> {
             255 => Ok(f64::NEG_INFINITY),
             length => {
                 let text = self.vec(length.into())?;
-                num::parse_f64_saturating(&text).ok_or(LoadError::Corrupt("a number"))
+                num::parse_f64_saturating(&text)
+                    .ok_or(LoadError::Corrupt("a score that is no number"))
             }
         }
     }

@@ -109,7 +109,8 @@ pub fn each_of_zipmap<'a>(
         rest.slice(unused.into())?;
         count += 1;
     }
-    (said >= UNCOUNTED || usize::from(said) == count).then_some(())
+    let is_true = said >= UNCOUNTED || usize::from(said) == count;
+    (is_true && count > 0).then_some(())
 }
 
 fn entry<'a>(rest: &mut Cursor<'a>) -> Option<Item<'a>> {

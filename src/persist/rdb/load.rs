@@ -17,9 +17,9 @@ use crate::types::object::Family;
 use crate::types::set::Set;
 use crate::types::zset::ZSet;
 
-const NO_LISTPACK: LoadError = LoadError::Corrupt("a listpack");
-const NO_ZIPLIST: LoadError = LoadError::Corrupt("a ziplist");
-const TWICE: LoadError = LoadError::Corrupt("an element that is there twice");
+const NO_LISTPACK: LoadError = LoadError::Corrupt("Listpack integrity check failed");
+const NO_ZIPLIST: LoadError = LoadError::Corrupt("Ziplist integrity check failed");
+const TWICE: LoadError = LoadError::Corrupt("integrity check failed: an element is there twice");
 
 /// Reads a value of a type that [`Input::kind`] told.
 pub fn load<R: Read>(kind: u8, input: &mut Input<R>, rules: &Rules) -> Result<Loaded, LoadError> {
@@ -43,7 +43,7 @@ pub fn load<R: Read>(kind: u8, input: &mut Input<R>, rules: &Rules) -> Result<Lo
         kind::SET_LISTPACK => set_of_listpack(input, rules)?.into(),
         kind::ZSET => zset(input, rules, Input::double)?.into(),
         kind::ZSET_TEXT => zset(input, rules, Input::double_as_text)?.into(),
-        kind::ZSET_ZIPLIST => packed_zset(unzip(&input.string()?)?, rules)?.into(),
+        kind::ZSET_ZIPLIST => zset_of_ziplist(input, rules)?.into(),
         kind::ZSET_LISTPACK => packed_zset(listpack(&input.string()?)?, rules)?.into(),
         kind::STREAM_1 | kind::STREAM_2 | kind::STREAM => super::stream::load(kind, input)?.into(),
         unknown => return Err(LoadError::UnknownType(unknown)),
@@ -81,7 +81,7 @@ fn unzip(bytes: &[u8]) -> Result<Listpack, LoadError> {
 fn unmap(bytes: &[u8]) -> Result<Listpack, LoadError> {
     let mut pack = Listpack::new();
     each_of_zipmap(bytes, |text| push(&mut pack, Item::Str(text)))
-        .ok_or(LoadError::Corrupt("a zipmap"))?;
+        .ok_or(LoadError::Corrupt("Zipmap integrity check failed"))?;
     Ok(pack)
 }
 
@@ -117,7 +117,9 @@ fn check_unique(pack: &Listpack, step: usize) -> Result<(), LoadError> {
     match count {
         0 => Err(LoadError::Empty),
         n if n % step == 0 => Ok(()),
-        _ => Err(LoadError::Corrupt("an element without its pair")),
+        _ => Err(LoadError::Corrupt(
+            "integrity check failed: an element without its pair",
+        )),
     }
 }
 
@@ -158,7 +160,11 @@ fn list_of_nodes<R: Read>(
         let how = how(input)?;
         let bytes = input.string()?;
         match how {
-            _ if bytes.is_empty() => return Err(LoadError::Corrupt("an empty node")),
+            _ if bytes.is_empty() => {
+                return Err(LoadError::Corrupt(
+                    "Quicklist integrity check failed: an empty node",
+                ));
+            }
             container::PLAIN => bodies.push(Body::Plain(Cow::Owned(bytes))),
             container::PACKED => {
                 let pack = unpack(&bytes)?;
@@ -166,7 +172,11 @@ fn list_of_nodes<R: Read>(
                     bodies.push(Body::Pack(Cow::Owned(pack)));
                 }
             }
-            _ => return Err(LoadError::Corrupt("a node of no known kind")),
+            _ => {
+                return Err(LoadError::Corrupt(
+                    "Quicklist integrity check failed: a node of no known kind",
+                ));
+            }
         }
     }
     match bodies.is_empty() {
@@ -197,7 +207,10 @@ fn hash<R: Read>(
         };
         let expiry = match deadline {
             NO_DEADLINE => Expiry::Never,
-            ms => Expiry::At(u64::try_from(ms).map_err(|_| LoadError::Corrupt("a deadline"))?),
+            ms => Expiry::At(
+                u64::try_from(ms)
+                    .map_err(|_| LoadError::Corrupt("a field with a deadline before all time"))?,
+            ),
         };
         if hash.set(&field, &value, expiry, 0, rules.hash) != SetResult::Added {
             return Err(TWICE);
@@ -250,7 +263,8 @@ fn set<R: Read>(input: &mut Input<R>, rules: &Rules) -> Result<Set, LoadError> {
 }
 
 fn set_of_integers<R: Read>(input: &mut Input<R>, rules: &Rules) -> Result<Set, LoadError> {
-    let ints = Intset::from_bytes(&input.string()?).ok_or(LoadError::Corrupt("an intset"))?;
+    let ints = Intset::from_bytes(&input.string()?)
+        .ok_or(LoadError::Corrupt("Intset integrity check failed"))?;
     match ints.len() <= rules.set.intset_entries {
         true => Ok(Set::Ints(ints)),
         false => Ok(table(ints.iter().map(Item::Int))),
@@ -278,7 +292,7 @@ fn zset<R: Read>(
         let member = input.string()?;
         let score = score(input)?;
         if score.is_nan() {
-            return Err(LoadError::Corrupt("a score that is no number"));
+            return Err(LoadError::Corrupt("Zset with NAN score detected"));
         }
         members.push((score, member));
     }
@@ -306,6 +320,12 @@ fn sorted_zset(
     Ok(zset)
 }
 
+fn zset_of_ziplist<R: Read>(input: &mut Input<R>, rules: &Rules) -> Result<ZSet, LoadError> {
+    const NO_ZSET: LoadError = LoadError::Corrupt("Zset ziplist integrity check failed");
+    let pack = unzip(&input.string()?).map_err(|_| NO_ZSET)?;
+    packed_zset(pack, rules)
+}
+
 /// A sorted set that is packed, whatever the length of its members, unless there
 /// are too many.
 fn packed_zset(pack: Listpack, rules: &Rules) -> Result<ZSet, LoadError> {
@@ -315,7 +335,7 @@ fn packed_zset(pack: Listpack, rules: &Rules) -> Result<ZSet, LoadError> {
         Item::Str(text) => num::parse_f64_saturating(text).is_some(),
     };
     if !pack.iter().skip(1).step_by(2).all(is_number) {
-        return Err(LoadError::Corrupt("a score that is no number"));
+        return Err(LoadError::Corrupt("Zset with NAN score detected"));
     }
     let zset = ZSet::Packed(pack);
     let rises = |a: &(Item<'_>, f64), b: &(Item<'_>, f64)| {

@@ -71,7 +71,7 @@ pub(super) fn load<R: Read>(kind: u8, input: &mut Input<R>) -> Result<Stream, Lo
         let mut group = Group::new(last_id, entries_read);
         load_group(kind, input, &mut group)?;
         if !stream.create_group(&name, group) {
-            return Err(LoadError::Corrupt("a group that is there twice"));
+            return Err(LoadError::Corrupt("Duplicated consumer group name"));
         }
     }
     Ok(stream)
@@ -84,11 +84,13 @@ fn load_id<R: Read>(input: &mut Input<R>) -> Result<Id, LoadError> {
 fn load_log<R: Read>(kind: u8, input: &mut Input<R>, log: &mut Log) -> Result<(), LoadError> {
     for _ in 0..input.length()? {
         let id = <[u8; 16]>::try_from(input.string()?.as_slice());
-        let id = id.map_err(|_| LoadError::Corrupt("a node's id"))?;
+        let id = id.map_err(|_| {
+            LoadError::Corrupt("Stream node key entry is not the size of a stream ID")
+        })?;
         let node = Listpack::from_bytes(&input.string()?).and_then(Node::from_listpack);
         let is_in = node.is_some_and(|node| log.push_node(Id::from_bytes(id), node));
         if !is_in {
-            return Err(LoadError::Corrupt("a stream's node"));
+            return Err(LoadError::Corrupt("Stream listpack integrity check failed"));
         }
     }
     let length = input.length()?;
@@ -104,14 +106,17 @@ fn load_log<R: Read>(kind: u8, input: &mut Input<R>, log: &mut Log) -> Result<()
     let is_behind = log.nodes().last().is_none_or(|(id, _)| id <= last_id)
         && log.last_entry_id() <= Some(last_id);
     if length != log.len() || !is_behind {
-        return Err(LoadError::Corrupt("a stream's length or last id"));
+        return Err(LoadError::Corrupt(
+            "Stream length or last ID inconsistent with its entries",
+        ));
     }
     log.set_past(last_id, Some(added), Some(max_deleted));
     Ok(())
 }
 
 fn load_group<R: Read>(kind: u8, input: &mut Input<R>, group: &mut Group) -> Result<(), LoadError> {
-    const PENDING: LoadError = LoadError::Corrupt("what is pending in a group");
+    const PENDING: LoadError =
+        LoadError::Corrupt("Duplicated consumer PEL entry, or one of no consumer or no group");
     // What is pending, until its consumer is known.
     let mut pending = IdMap::default();
     for _ in 0..input.length()? {
@@ -130,7 +135,7 @@ fn load_group<R: Read>(kind: u8, input: &mut Input<R>, group: &mut Group) -> Res
         };
         let consumer = group
             .create(&name, seen_ms)
-            .ok_or(LoadError::Corrupt("a consumer that is there twice"))?;
+            .ok_or(LoadError::Corrupt("Duplicate stream consumer detected"))?;
         group.consumer_mut(consumer).active_ms = active_ms;
         for _ in 0..input.length()? {
             let id = Id::from_bytes(input.array()?);
