@@ -262,8 +262,9 @@ params! {
         .form(Form::Bytes);
     /// Elements of a node; from -1 to -5, a node of 4 to 64 KiB.
     LIST_MAX_LISTPACK_SIZE: Int("list-max-listpack-size", "-2", I32_MIN..=I32_MAX)
-        .alias("list-max-ziplist-size");
-    LIST_COMPRESS_DEPTH: Int("list-compress-depth", "0", 0..=I32_MAX);
+        .alias("list-max-ziplist-size")
+        .in_force();
+    LIST_COMPRESS_DEPTH: Int("list-compress-depth", "0", 0..=I32_MAX).in_force();
     SET_MAX_INTSET_ENTRIES: Int("set-max-intset-entries", "512", 0..=I64_MAX).in_force();
     SET_MAX_LISTPACK_ENTRIES: Int("set-max-listpack-entries", "128", 0..=I64_MAX).in_force();
     /// Bytes.
