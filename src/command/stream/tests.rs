@@ -1,10 +1,12 @@
+use crate::base::clock;
 use crate::command::testkit::{Kit, check, recorded};
 
 const BAD_ID: &str = "-ERR Invalid stream ID specified as stream command argument";
 
 /// A kit with a stream `s` of the entries 1-0 to 5-0, and a group `g` that has
-/// read nothing.
+/// read nothing; time stands still.
 fn with_group() -> Kit {
+    clock::freeze(1_700_000_000_000);
     let mut kit = Kit::new();
     for ms in 1..=5 {
         kit.run(&format!("xadd s {ms}-0 f v{ms}"));

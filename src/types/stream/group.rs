@@ -1,12 +1,8 @@
 //! Consumer groups: how far each has read, and what it gave to whom and has not
 //! heard of since.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use super::Id;
 use super::map::{IdMap, array_bytes};
-use crate::base::heap::usable_bytes;
 
 /// What a consumer did last, where it never did it.
 pub const NEVER: i64 = -1;
@@ -28,7 +24,7 @@ pub struct Pending {
 /// One of a group.
 #[derive(Clone)]
 pub struct Consumer {
-    name: Arc<[u8]>,
+    name: Box<[u8]>,
     /// When it last asked for something, in Unix milliseconds.
     pub seen_ms: i64,
     /// When it last got something, in Unix milliseconds, or [`NEVER`].
@@ -57,7 +53,8 @@ pub struct Group {
     /// How many entries of the stream it has read, as far as can be told.
     pub entries_read: Option<u64>,
     pending: IdMap<Pending>,
-    names: BTreeMap<Arc<[u8]>, ConsumerNumber>,
+    /// The consumers' numbers, in the order of their names.
+    by_name: Vec<ConsumerNumber>,
     consumers: Vec<Option<Consumer>>,
     /// Numbers that nobody has.
     free: Vec<ConsumerNumber>,
@@ -72,7 +69,7 @@ impl Group {
             last_id,
             entries_read,
             pending: IdMap::default(),
-            names: BTreeMap::new(),
+            by_name: Vec::new(),
             consumers: Vec::new(),
             free: Vec::new(),
             consumer_bytes: 0,
@@ -81,10 +78,8 @@ impl Group {
 
     /// Bytes that it holds on the heap.
     pub fn heap_bytes(&self) -> usize {
-        /// A name, its number, and the tree's links.
-        const NAME: usize = 32;
         self.pending.heap_bytes()
-            + self.names.len() * NAME
+            + array_bytes::<ConsumerNumber>(self.by_name.capacity())
             + array_bytes::<Option<Consumer>>(self.consumers.capacity())
             + array_bytes::<ConsumerNumber>(self.free.capacity())
             + self.consumer_bytes
@@ -99,12 +94,19 @@ impl Group {
 
     /// Its consumers by name.
     pub fn consumers(&self) -> impl ExactSizeIterator<Item = &Consumer> {
-        self.names.values().map(|&number| self.consumer(number))
+        self.by_name.iter().map(|&number| self.consumer(number))
     }
 
     /// The number of the consumer with this name.
     pub fn find(&self, name: &[u8]) -> Option<ConsumerNumber> {
-        self.names.get(name).copied()
+        self.place(name).ok().map(|place| self.by_name[place])
+    }
+
+    /// The place of a name among the others, or where it would be.
+    fn place(&self, name: &[u8]) -> Result<usize, usize> {
+        let name_of = |&number: &ConsumerNumber| self.consumer(number).name();
+        self.by_name
+            .binary_search_by(|number| name_of(number).cmp(name))
     }
 
     /// The consumer with a number that this group gave.
@@ -125,9 +127,7 @@ impl Group {
 
     /// Adds a consumer that was seen now; none where it is there already.
     pub fn create(&mut self, name: &[u8], now_ms: i64) -> Option<ConsumerNumber> {
-        if self.names.contains_key(name) {
-            return None;
-        }
+        let place = self.place(name).err()?;
         let number = match self.free.pop() {
             Some(number) => number,
             None => {
@@ -139,11 +139,13 @@ impl Group {
                 number
             }
         };
-        let name: Arc<[u8]> = name.into();
-        self.names.insert(name.clone(), number);
-        self.consumer_bytes += name_bytes(&name);
+        if self.by_name.len() == self.by_name.capacity() {
+            self.by_name.reserve_exact(self.by_name.len().max(1));
+        }
+        self.by_name.insert(place, number);
+        self.consumer_bytes += array_bytes::<u8>(name.len());
         self.consumers[number as usize] = Some(Consumer {
-            name,
+            name: name.into(),
             seen_ms: now_ms,
             active_ms: NEVER,
             pending: IdMap::default(),
@@ -165,10 +167,11 @@ impl Group {
 
     /// Removes a consumer, with what it has to acknowledge: how much that was.
     pub fn remove(&mut self, name: &[u8]) -> Option<usize> {
-        let number = self.names.remove(name)?;
+        let place = self.place(name).ok()?;
+        let number = self.by_name.remove(place);
         let consumer = self.consumers[number as usize].take()?;
         self.free.push(number);
-        self.consumer_bytes -= name_bytes(name) + consumer.pending.heap_bytes();
+        self.consumer_bytes -= array_bytes::<u8>(name.len()) + consumer.pending.heap_bytes();
         for (id, ()) in consumer.pending.iter() {
             self.pending.remove(id);
         }
@@ -232,9 +235,4 @@ impl Group {
         self.consumer_bytes = self.consumer_bytes + after - before;
         result
     }
-}
-
-/// What a name takes, beside where it stands: an `Arc`'s counts, and its bytes.
-fn name_bytes(name: &[u8]) -> usize {
-    usable_bytes(name.len() + 16)
 }

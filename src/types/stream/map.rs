@@ -7,11 +7,14 @@
 //! searches, and what an insertion or a removal moves is bounded by the chunk.
 //!
 //! ```text
-//! chunks ─▶ [1-0 1-1 2-0 … 9-0] [9-5 12-0 … 40-0] [41-0 43-0 ·  ·  ·]
+//! before ─▶ [1-0 1-1 2-0 … 9-0] [9-5 12-0 … 40-0]     last ─▶ [41-0 43-0 ·  ·]
 //! ```
 //!
-//! **Invariant:** no chunk is empty, and two neighbours would not fit one half
-//! full: so holes cannot make it larger than about four times what it holds.
+//! Most maps have few entries: of the queue they have the last chunk alone.
+//!
+//! **Invariant:** no chunk is empty but that of an empty map, and a chunk that is
+//! a quarter full has no neighbour with which it would fill half of one: so holes
+//! cannot make it larger than about four times what it holds.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -22,20 +25,28 @@ use crate::base::heap::usable_bytes;
 /// Entries in a full chunk.
 const CHUNK: usize = if cfg!(test) { 8 } else { 128 };
 
+type Chunk<V> = Vec<(Id, V)>;
+
 /// See the head of this file.
 pub struct IdMap<V> {
-    chunks: VecDeque<Vec<(Id, V)>>,
+    before: Option<Box<Before<V>>>,
+    last: Chunk<V>,
+}
+
+/// The chunks before the last.
+struct Before<V> {
+    chunks: VecDeque<Chunk<V>>,
+    /// Entries in them.
     len: usize,
-    /// Bytes that the chunks take.
-    chunk_bytes: usize,
+    /// Bytes that they take.
+    bytes: usize,
 }
 
 impl<V> Default for IdMap<V> {
     fn default() -> IdMap<V> {
         IdMap {
-            chunks: VecDeque::new(),
-            len: 0,
-            chunk_bytes: 0,
+            before: None,
+            last: Vec::new(),
         }
     }
 }
@@ -43,13 +54,19 @@ impl<V> Default for IdMap<V> {
 /// The copy has the spare room of the original, and so its bytes.
 impl<V: Clone> Clone for IdMap<V> {
     fn clone(&self) -> IdMap<V> {
-        let mut chunks = VecDeque::with_capacity(self.chunks.capacity());
-        chunks.extend(self.chunks.iter().map(|chunk| {
+        fn copy<V: Clone>(chunk: &Chunk<V>) -> Chunk<V> {
             let mut copy = Vec::with_capacity(chunk.capacity());
             copy.extend_from_slice(chunk);
             copy
-        }));
-        IdMap { chunks, ..*self }
+        }
+        let before = self.before.as_ref().map(|before| {
+            let mut chunks = VecDeque::with_capacity(before.chunks.capacity());
+            chunks.extend(before.chunks.iter().map(copy));
+            let (len, bytes) = (before.len, before.bytes);
+            Box::new(Before { chunks, len, bytes })
+        });
+        let last = copy(&self.last);
+        IdMap { before, last }
     }
 }
 
@@ -64,34 +81,43 @@ struct Place {
 impl<V> IdMap<V> {
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.len
+        self.before.as_ref().map_or(0, |before| before.len) + self.last.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.last.is_empty()
     }
 
     /// Bytes that it holds on the heap, without what its values hold there.
     pub fn heap_bytes(&self) -> usize {
-        array_bytes::<Vec<(Id, V)>>(self.chunks.capacity()) + self.chunk_bytes
+        let before = self.before.as_ref().map_or(0, |before| {
+            let queue = array_bytes::<Chunk<V>>(before.chunks.capacity());
+            usable_bytes(size_of::<Before<V>>()) + queue + before.bytes
+        });
+        before + chunk_bytes(&self.last)
     }
 
     /// How many allocations it has.
     pub fn allocations(&self) -> usize {
-        self.chunks.len() + usize::from(self.chunks.capacity() > 0)
+        let before = self.before.as_ref();
+        before.map_or(0, |before| before.chunks.len() + 2) + usize::from(!self.is_empty())
     }
 
     /// The value of an id.
     pub fn get(&self, id: Id) -> Option<&V> {
         let place = self.find(id)?;
-        Some(&self.chunks[place.chunk][place.at].1)
+        Some(&self.chunk(place.chunk)[place.at].1)
     }
 
     /// The value of an id, to be changed.
     pub fn get_mut(&mut self, id: Id) -> Option<&mut V> {
         let place = self.find(id)?;
-        Some(&mut self.chunks[place.chunk][place.at].1)
+        let chunk = match &mut self.before {
+            Some(before) if place.chunk < before.chunks.len() => &mut before.chunks[place.chunk],
+            _ => &mut self.last,
+        };
+        Some(&mut chunk[place.at].1)
     }
 
     /// The first entry.
@@ -106,7 +132,7 @@ impl<V> IdMap<V> {
 
     /// The last entry, to be changed.
     pub fn last_mut(&mut self) -> Option<(Id, &mut V)> {
-        let (id, value) = self.chunks.back_mut()?.last_mut()?;
+        let (id, value) = self.last.last_mut()?;
         Some((*id, value))
     }
 
@@ -119,7 +145,7 @@ impl<V> IdMap<V> {
     pub fn range(&self, from: Id, to: Id) -> Range<'_, V> {
         let (front, back) = (self.place(from, false), self.place(to, true));
         Range {
-            chunks: &self.chunks,
+            map: self,
             front,
             back: back.max(front),
         }
@@ -132,42 +158,32 @@ impl<V> IdMap<V> {
 
     /// Puts a value under an id, and gives what was there.
     pub fn insert(&mut self, id: Id, value: V) -> Option<V> {
-        let chunk = match self.chunk_of(id) {
-            Some(chunk) => chunk,
-            None => {
-                self.push_chunk(0, Vec::new());
-                0
-            }
-        };
-        let at = match self.chunks[chunk].binary_search_by_key(&id, |entry| entry.0) {
-            Ok(at) => return Some(mem::replace(&mut self.chunks[chunk][at].1, value)),
+        let chunk = self.chunk_of(id);
+        let at = match self.chunk(chunk).binary_search_by_key(&id, |entry| entry.0) {
+            Ok(_) => return self.get_mut(id).map(|old| mem::replace(old, value)),
             Err(at) => at,
         };
-        self.len += 1;
-        if self.chunks[chunk].len() < CHUNK {
-            self.resize(chunk, |entries| {
+        if self.chunk(chunk).len() < CHUNK {
+            self.change(chunk, |entries| {
                 if entries.len() == entries.capacity() {
                     let more = entries.len().max(1).min(CHUNK - entries.len());
                     entries.reserve_exact(more);
                 }
                 entries.insert(at, (id, value));
             });
-        } else if at == CHUNK && chunk + 1 == self.chunks.len() {
-            self.push_chunk(chunk + 1, vec![(id, value)]);
+        } else if at == CHUNK && chunk + 1 == self.chunks() {
+            self.insert_chunk(chunk + 1, vec![(id, value)]);
         } else {
             let mut right = Vec::new();
-            self.resize(chunk, |entries| {
+            self.change(chunk, |entries| {
                 right = entries.split_off(CHUNK / 2);
                 entries.shrink_to_fit();
             });
-            let into_right = at > CHUNK / 2;
-            if into_right {
-                right.insert(at - CHUNK / 2, (id, value));
-                self.push_chunk(chunk + 1, right);
-            } else {
-                self.push_chunk(chunk + 1, right);
-                self.resize(chunk, |entries| entries.insert(at, (id, value)));
+            match at.checked_sub(CHUNK / 2) {
+                Some(at @ 1..) => right.insert(at, (id, value)),
+                _ => self.change(chunk, |entries| entries.insert(at, (id, value))),
             }
+            self.insert_chunk(chunk + 1, right);
         }
         None
     }
@@ -175,96 +191,137 @@ impl<V> IdMap<V> {
     /// Takes an id out, with its value.
     pub fn remove(&mut self, id: Id) -> Option<V> {
         let Place { chunk, at } = self.find(id)?;
-        self.len -= 1;
         let mut value = None;
-        self.resize(chunk, |entries| value = Some(entries.remove(at).1));
+        self.change(chunk, |entries| value = Some(entries.remove(at).1));
         self.tidy(chunk);
         value
     }
 
     // ----- chunks ---------------------------------------------------------
 
-    fn bytes_of(chunk: &Vec<(Id, V)>) -> usize {
-        array_bytes::<(Id, V)>(chunk.capacity())
+    /// Number of chunks; one where there is no entry.
+    fn chunks(&self) -> usize {
+        self.before.as_ref().map_or(0, |before| before.chunks.len()) + 1
     }
 
-    /// Changes a chunk, and counts its bytes anew.
-    fn resize(&mut self, chunk: usize, change: impl FnOnce(&mut Vec<(Id, V)>)) {
-        let entries = &mut self.chunks[chunk];
-        self.chunk_bytes -= Self::bytes_of(entries);
-        change(entries);
-        self.chunk_bytes += Self::bytes_of(entries);
+    fn chunk(&self, at: usize) -> &Chunk<V> {
+        let before = self.before.as_ref();
+        let chunk = before.and_then(|before| before.chunks.get(at));
+        chunk.unwrap_or(&self.last)
     }
 
-    fn push_chunk(&mut self, at: usize, chunk: Vec<(Id, V)>) {
-        if self.chunks.len() == self.chunks.capacity() {
-            self.chunks.reserve_exact(self.chunks.len().max(1));
+    /// Changes a chunk, and counts its entries and its bytes anew.
+    fn change(&mut self, at: usize, change: impl FnOnce(&mut Chunk<V>)) {
+        match &mut self.before {
+            Some(before) if at < before.chunks.len() => {
+                let chunk = &mut before.chunks[at];
+                before.len -= chunk.len();
+                before.bytes -= chunk_bytes(chunk);
+                change(chunk);
+                before.len += chunk.len();
+                before.bytes += chunk_bytes(chunk);
+            }
+            _ => change(&mut self.last),
         }
-        self.chunk_bytes += Self::bytes_of(&chunk);
-        self.chunks.insert(at, chunk);
     }
 
-    fn drop_chunk(&mut self, chunk: usize) {
-        if let Some(entries) = self.chunks.remove(chunk) {
-            self.chunk_bytes -= Self::bytes_of(&entries);
+    /// Puts in a chunk, which is not the first.
+    fn insert_chunk(&mut self, at: usize, chunk: Chunk<V>) {
+        let (at, chunk) = match at == self.chunks() {
+            true => (at - 1, mem::replace(&mut self.last, chunk)),
+            false => (at, chunk),
+        };
+        let before = self.before.get_or_insert_with(|| {
+            Box::new(Before {
+                chunks: VecDeque::new(),
+                len: 0,
+                bytes: 0,
+            })
+        });
+        before.len += chunk.len();
+        before.bytes += chunk_bytes(&chunk);
+        if before.chunks.len() == before.chunks.capacity() {
+            before.chunks.reserve_exact(before.chunks.len().max(1));
         }
-        if self.chunks.len() < self.chunks.capacity() / 4 {
-            self.chunks.shrink_to(self.chunks.len() * 2);
+        before.chunks.insert(at, chunk);
+    }
+
+    /// Takes out a chunk.
+    fn remove_chunk(&mut self, at: usize) -> Chunk<V> {
+        let is_last = at + 1 == self.chunks();
+        let Some(before) = &mut self.before else {
+            return mem::take(&mut self.last);
+        };
+        let removed = match is_last {
+            true => before.chunks.pop_back(),
+            false => before.chunks.remove(at),
+        };
+        let removed = removed.unwrap_or_default();
+        before.len -= removed.len();
+        before.bytes -= chunk_bytes(&removed);
+        if before.chunks.is_empty() {
+            self.before = None;
+        } else if before.chunks.len() < before.chunks.capacity() / 4 {
+            before.chunks.shrink_to(before.chunks.len() * 2);
+        }
+        match is_last {
+            true => mem::replace(&mut self.last, removed),
+            false => removed,
         }
     }
 
     /// Gives back what a chunk that lost an entry needs no more.
     fn tidy(&mut self, chunk: usize) {
-        let len = self.chunks[chunk].len();
+        let len = self.chunk(chunk).len();
         if len == 0 {
-            self.drop_chunk(chunk);
+            self.remove_chunk(chunk);
             return;
         }
         if len >= CHUNK / 4 {
             return;
         }
-        let room = |other: usize| {
-            let other = self.chunks.get(other);
-            other.is_some_and(|other| other.len() + len <= CHUNK / 2)
+        let fits = |other: usize| {
+            let is_there = other < self.chunks();
+            is_there && self.chunk(other).len() + len <= CHUNK / 2
         };
-        let left = if room(chunk + 1) {
-            Some(chunk)
-        } else {
-            chunk.checked_sub(1).filter(|&left| room(left))
+        let left = match fits(chunk + 1) {
+            true => Some(chunk),
+            false => chunk.checked_sub(1).filter(|&left| fits(left)),
         };
         if let Some(left) = left {
-            let mut right = Vec::new();
-            self.resize(left + 1, |entries| mem::swap(&mut right, entries));
-            self.drop_chunk(left + 1);
-            self.resize(left, |entries| entries.append(&mut right));
-        } else if self.chunks[chunk].capacity() > len * 4 {
-            self.resize(chunk, |entries| entries.shrink_to(len * 2));
+            let mut right = self.remove_chunk(left + 1);
+            self.change(left, |entries| entries.append(&mut right));
+        } else if self.chunk(chunk).capacity() > len * 4 {
+            self.change(chunk, |entries| entries.shrink_to(len * 2));
         }
     }
 
     // ----- places ---------------------------------------------------------
 
-    /// The chunk where an id is or would be; none where there are no chunks.
-    fn chunk_of(&self, id: Id) -> Option<usize> {
-        let behind = self.chunks.partition_point(|chunk| chunk[0].0 <= id);
-        (!self.chunks.is_empty()).then(|| behind.saturating_sub(1))
+    /// The chunk where an id is or would be.
+    fn chunk_of(&self, id: Id) -> usize {
+        let starts_before = |chunk: &Chunk<V>| chunk.first().is_some_and(|first| first.0 <= id);
+        let before = self.before.as_ref();
+        let count = match starts_before(&self.last) {
+            true => self.chunks(),
+            false => before.map_or(0, |before| before.chunks.partition_point(starts_before)),
+        };
+        count.saturating_sub(1)
     }
 
     fn find(&self, id: Id) -> Option<Place> {
-        let chunk = self.chunk_of(id)?;
-        let at = self.chunks[chunk].binary_search_by_key(&id, |entry| entry.0);
+        let chunk = self.chunk_of(id);
+        let at = self.chunk(chunk).binary_search_by_key(&id, |entry| entry.0);
         at.ok().map(|at| Place { chunk, at })
     }
 
     /// The first place whose id is greater than this one, or (unless `behind`)
     /// equal to it.
     fn place(&self, id: Id, behind: bool) -> Place {
-        let Some(chunk) = self.chunk_of(id) else {
-            return Place { chunk: 0, at: 0 };
-        };
+        let chunk = self.chunk_of(id);
         let before = |entry: &(Id, V)| entry.0 < id || behind && entry.0 == id;
-        let at = self.chunks[chunk].partition_point(before);
-        match at == self.chunks[chunk].len() {
+        let at = self.chunk(chunk).partition_point(before);
+        match at == self.chunk(chunk).len() {
             true => Place {
                 chunk: chunk + 1,
                 at: 0,
@@ -272,6 +329,10 @@ impl<V> IdMap<V> {
             false => Place { chunk, at },
         }
     }
+}
+
+fn chunk_bytes<V>(chunk: &Chunk<V>) -> usize {
+    array_bytes::<(Id, V)>(chunk.capacity())
 }
 
 /// What room for so many takes.
@@ -284,7 +345,7 @@ pub(super) fn array_bytes<T>(capacity: usize) -> usize {
 
 /// Entries of an [`IdMap`], from either end.
 pub struct Range<'a, V> {
-    chunks: &'a VecDeque<Vec<(Id, V)>>,
+    map: &'a IdMap<V>,
     front: Place,
     back: Place,
 }
@@ -296,7 +357,7 @@ impl<'a, V> Iterator for Range<'a, V> {
         if self.front == self.back {
             return None;
         }
-        let chunk = &self.chunks[self.front.chunk];
+        let chunk = self.map.chunk(self.front.chunk);
         let (id, value) = &chunk[self.front.at];
         self.front.at += 1;
         if self.front.at == chunk.len() {
@@ -316,10 +377,10 @@ impl<V> DoubleEndedIterator for Range<'_, V> {
         }
         if self.back.at == 0 {
             self.back.chunk -= 1;
-            self.back.at = self.chunks[self.back.chunk].len();
+            self.back.at = self.map.chunk(self.back.chunk).len();
         }
         self.back.at -= 1;
-        let (id, value) = &self.chunks[self.back.chunk][self.back.at];
+        let (id, value) = &self.map.chunk(self.back.chunk)[self.back.at];
         Some((*id, value))
     }
 }
@@ -376,9 +437,12 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
-                let bytes: usize = map.chunks.iter().map(IdMap::bytes_of).sum();
-                prop_assert_eq!(map.chunk_bytes, bytes);
-                prop_assert!(map.chunks.iter().all(|chunk| !chunk.is_empty()));
+                if let Some(before) = &map.before {
+                    let bytes: usize = before.chunks.iter().map(chunk_bytes).sum();
+                    prop_assert_eq!(before.bytes, bytes);
+                    prop_assert!(!before.chunks.is_empty() && !map.last.is_empty());
+                    prop_assert!(before.chunks.iter().all(|chunk| !chunk.is_empty()));
+                }
             }
             let (from, to) = (Id::new(a / 8, a % 8), Id::new(b / 8, b % 8));
             let wanted: Vec<_> = model.iter().filter(|(id, _)| (from..=to).contains(*id)).collect();
@@ -398,11 +462,9 @@ mod tests {
         for n in 0..CHUNK as u64 * 10 {
             map.insert(Id::new(n, 0), ());
         }
-        assert_eq!(map.chunks.len(), 10);
-        assert!(
-            map.chunks
-                .iter()
-                .all(|chunk| chunk.len() == chunk.capacity())
-        );
+        let before = map.before.expect("several chunks");
+        assert_eq!(before.chunks.len(), 9);
+        let mut chunks = before.chunks.iter().chain([&map.last]);
+        assert!(chunks.all(|chunk| chunk.len() == chunk.capacity()));
     }
 }

@@ -148,7 +148,9 @@ impl Stream {
 
 /// What a group takes beside what it holds: itself, its name, and its place.
 fn own_bytes(name: &[u8]) -> usize {
-    usable_bytes(size_of::<Group>()) + usable_bytes(name.len()) + 32
+    /// Of a tree's node, as far as it is filled on average.
+    const PLACE: usize = 40;
+    usable_bytes(size_of::<Group>()) + usable_bytes(name.len()) + PLACE
 }
 
 impl Family for Stream {
