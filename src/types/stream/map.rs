@@ -122,12 +122,14 @@ impl<V> IdMap<V> {
 
     /// The first entry.
     pub fn first(&self) -> Option<(Id, &V)> {
-        self.range(Id::MIN, Id::MAX).next()
+        let (id, value) = self.chunk(0).first()?;
+        Some((*id, value))
     }
 
     /// The last entry.
     pub fn last(&self) -> Option<(Id, &V)> {
-        self.range(Id::MIN, Id::MAX).next_back()
+        let (id, value) = self.last.last()?;
+        Some((*id, value))
     }
 
     /// The last entry, to be changed.

@@ -149,16 +149,18 @@ impl Node {
 
     /// Whether the head has these names.
     fn has_names<B: AsRef<[u8]>>(&self, fields: &[B]) -> bool {
-        let (names, first) = self.names();
-        names == fields.len() / 2
+        let Names { count, first } = self.names();
+        count == fields.len() / 2
             && (self.0.iter_from(Some(first)).zip(fields.iter().step_by(2)))
                 .all(|(name, wanted)| name == *wanted.as_ref())
     }
 
-    /// How many names are in the head, and where the first of them is.
-    fn names(&self) -> (usize, At) {
+    fn names(&self) -> Names {
         let at = self.following(self.following(self.head()));
-        (self.int(at) as usize, self.following(at))
+        Names {
+            count: self.int(at) as usize,
+            first: self.following(at),
+        }
     }
 
     // ----- reading --------------------------------------------------------
@@ -180,34 +182,34 @@ impl Node {
 
     /// The first entry, removed or not, of the node with this id.
     pub fn first(&self, node: Id) -> Option<Entry<'_>> {
-        let (names, first) = self.names();
-        let zero = self.skip(first, names);
-        Some(self.entry(node, self.0.next(zero)?))
+        let names = self.names();
+        let zero = self.skip(names.first, names.count);
+        Some(self.entry(node, names, self.0.next(zero)?))
     }
 
     /// The last entry, removed or not, of the node with this id.
     pub fn last(&self, node: Id) -> Option<Entry<'_>> {
-        self.ending(node, self.0.last().expect("a node has a head"))
+        let last = self.0.last().expect("a node has a head");
+        self.ending(node, self.names(), last)
     }
 
     /// The entry whose last element is here; none where that is the head's.
-    fn ending(&self, node: Id, mut at: At) -> Option<Entry<'_>> {
+    fn ending(&self, node: Id, names: Names, mut at: At) -> Option<Entry<'_>> {
         let elements = self.int(at);
         for _ in 0..elements {
             at = self.0.prev(at).expect("an entry begins where it says");
         }
-        (elements != 0).then(|| self.entry(node, at))
+        (elements != 0).then(|| self.entry(node, names, at))
     }
 
-    fn entry(&self, node: Id, at: At) -> Entry<'_> {
+    fn entry(&self, node: Id, names: Names, at: At) -> Entry<'_> {
         let ms = self.following(at);
         let seq = self.following(ms);
         let flags = self.int(at);
-        let (names, first) = self.names();
         let same = flags & SAME_FIELDS != 0;
         let behind = self.following(seq);
         let (fields, body) = match same {
-            true => (names, behind),
+            true => (names.count, behind),
             false => (self.int(behind) as usize, self.following(behind)),
         };
         Entry {
@@ -215,11 +217,19 @@ impl Node {
             id: Id::after(node, (self.int(ms), self.int(seq))),
             at,
             is_deleted: flags & DELETED != 0,
-            names: same.then_some(first),
+            names,
+            same,
             body,
             fields,
         }
     }
+}
+
+/// The names in a node's head.
+#[derive(Clone, Copy)]
+struct Names {
+    count: usize,
+    first: At,
 }
 
 /// An entry in its node.
@@ -232,8 +242,9 @@ pub struct Entry<'a> {
     pub at: At,
     /// Whether it was removed.
     pub is_deleted: bool,
-    /// Where its names are, if they are in the head.
-    names: Option<At>,
+    names: Names,
+    /// Whether its names are those in the head.
+    same: bool,
     /// Where its values are, or its names and values.
     body: At,
     /// Number of its fields.
@@ -243,22 +254,23 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// The one behind it in its node, whose id is `node`.
     pub fn next(&self, node: Id) -> Option<Entry<'a>> {
-        let elements = self.fields * if self.names.is_some() { 1 } else { 2 };
+        let elements = self.fields * if self.same { 1 } else { 2 };
         let end = self.node.skip(self.body, elements);
         let at = self.node.0.next(end)?;
-        Some(self.node.entry(node, at))
+        Some(self.node.entry(node, self.names, at))
     }
 
     /// The one before it in its node, whose id is `node`.
     pub fn previous(&self, node: Id) -> Option<Entry<'a>> {
         let end = self.node.0.prev(self.at).expect("a node has a head");
-        self.node.ending(node, end)
+        self.node.ending(node, self.names, end)
     }
 
     /// Its names and values.
     pub fn iter(&self) -> impl Iterator<Item = (Item<'a>, Item<'a>)> + use<'a> {
-        let mut names = self.names.map(|at| self.node.0.iter_from(Some(at)));
-        let mut body = self.node.0.iter_from(Some(self.body));
+        let list = &self.node.0;
+        let mut names = self.same.then(|| list.iter_from(Some(self.names.first)));
+        let mut body = list.iter_from(Some(self.body));
         (0..self.fields).map_while(move |_| {
             let name = match &mut names {
                 Some(names) => names.next()?,
