@@ -174,3 +174,24 @@ fn every_command_is_called_in_some_test() {
         .collect();
     assert!(missing.is_empty(), "no test calls {missing:?}");
 }
+
+#[test]
+fn only_what_takes_a_moment_shares_a_look_at_the_clock() {
+    let table = super::table();
+    let is_brief = |name: &str, args: usize| {
+        let (spec, _) = table.find_full(name.as_bytes()).expect(name);
+        spec.is_brief(args)
+    };
+    for name in [
+        "get", "set", "incr", "hset", "sadd", "zadd", "expire", "ping",
+    ] {
+        assert!(is_brief(name, 4), "{name}");
+        assert!(!is_brief(name, 1000), "{name}");
+    }
+    for name in [
+        "keys", "del", "mget", "lrange", "blpop", "exec", "debug", "info", "flushall", "config",
+        "lpop", "spop", "zpopmin", "dbsize", "blmove",
+    ] {
+        assert!(!is_brief(name, 4), "{name}");
+    }
+}

@@ -121,6 +121,7 @@ pub fn run_batch(
     // For the report, should this be the last thing that the process does.
     worker.client.store(session.client.id, Ordering::Relaxed);
     let request_most = timing::request_bytes_most(&batch.argv);
+    let is_single = batch.commands.len() == 1;
     let stopwatch = &mut batch.stopwatch;
     stopwatch.begin(&engine.settings);
     let mut now_ms = clock::unix_ms();
@@ -139,7 +140,7 @@ pub fn run_batch(
             spec: command.spec,
             number: command.number as usize,
         };
-        let is_alone = stopwatch.is_alone(call.spec, call.argv.len());
+        let is_alone = is_single || stopwatch.is_alone(call.spec, call.argv.len());
         if is_alone {
             stopwatch.share(engine, worker);
         }

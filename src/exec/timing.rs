@@ -2,8 +2,8 @@
 //!
 //! A look at the clock takes a tenth of the time of a small command. So commands
 //! that are brief whatever the data ([`Spec::is_brief`]) share one for as many as
-//! 32 of them, and the time is shared out among them; every other command is
-//! timed by itself. From this follows who is slow:
+//! 32 of them that came together, and the time is shared out among them; every
+//! other command is timed by itself. From this follows who is slow:
 //!
 //! * A command that was timed by itself has its own time.
 //! * Where brief commands that came together took longer than the slow log's
