@@ -458,6 +458,9 @@ mod tests {
         kit.run("publish a x");
         let expected = format!("*3\r\n:1\r\n+PONG\r\n:1\r\n{message}{message}");
         assert_eq!(kit.run("exec"), expected);
+        let words = [vec!["publish", "a", "x"], vec!["none"]];
+        let said = String::from_utf8_lossy(&kit.pipeline(&words)).into_owned();
+        assert!(said.starts_with(&format!(":1\r\n{message}-ERR")), "{said}");
         kit.run("client reply off");
         assert_eq!(kit.run("publish a x"), message);
         let ended = ">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n";

@@ -185,7 +185,9 @@ pub fn run_batch(
         worker.batch_max.store(run, Ordering::Relaxed);
     }
     room::note_batch(engine, worker, run);
-    add(&session.client.commands, run);
+    // One that waits counts when it goes on.
+    let waits = u64::from(session.waiting_for.is_some());
+    add(&session.client.commands, run - waits);
     // Before the replies go: who has one can see in CLIENT LIST what it says.
     session.publish();
     run as usize
@@ -328,14 +330,15 @@ fn run_one(
     now_ms: u64,
 ) -> Option<Target> {
     let target = resolve(engine, &session.client, call);
-    match admit(engine, session, call, target, now_ms) {
+    let admitted = admit(engine, session, call, target, now_ms);
+    // What the command before sent its own client comes behind its reply, and what
+    // making room for this one causes comes in front of this one's.
+    if session.client.has_mail() && session.reply_mode == ReplyMode::On {
+        session.client.collect(out);
+    }
+    match admitted {
         Ok(Some(target)) => {
             let spec = target.spec;
-            // What the command before sent its own client comes behind its reply,
-            // and what making room for this one causes comes in front of this one's.
-            if session.client.has_mail() && session.reply_mode == ReplyMode::On {
-                session.client.collect(out);
-            }
             if session.multi.is_some() && !spec.has(flag::NOT_QUEUED) {
                 queue(session, call, target);
                 Reply::new(out, session.resp3).simple("QUEUED");

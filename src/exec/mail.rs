@@ -267,11 +267,11 @@ mod tests {
     }
 
     #[test]
-    fn mail_comes_behind_the_reply_of_the_command_that_ran_meanwhile() {
+    fn mail_comes_between_replies() {
         let mut kit = Kit::new();
         let write = |reply: &mut Reply<'_>| reply.simple("mail");
         kit.session.client.post(&Message::new(&write));
-        assert_eq!(kit.run("ping"), "+PONG\r\n+mail\r\n");
+        assert_eq!(kit.run("ping"), "+mail\r\n+PONG\r\n");
         assert_eq!(kit.run("ping"), "+PONG\r\n");
     }
 

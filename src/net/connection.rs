@@ -313,6 +313,7 @@ impl Connection {
         }
         waiter.forget(&self.engine);
         self.session.waiting_for = None;
+        add(&self.session.client.commands, 1);
         self.alarm = None;
         true
     }
@@ -646,6 +647,22 @@ impl Connection {
 
     /// Writes until all is written or the socket takes no more.
     fn write(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
+        // Counted before it goes: whoever has read a reply finds it counted.
+        let total = self.session.client.net_out.load(Ordering::Relaxed) + out.len() as u64;
+        self.set_net_out(total);
+        let result = self.write_some(cx, out);
+        if !out.is_empty() {
+            self.set_net_out(total - out.len() as u64);
+        }
+        result
+    }
+
+    fn set_net_out(&self, bytes: u64) {
+        let net_out = &self.session.client.net_out;
+        net_out.store(bytes, Ordering::Relaxed);
+    }
+
+    fn write_some(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
         while !out.is_empty() {
             let written = match out.single() {
                 Some(bytes) => self.stream.poll_write(cx, bytes),
@@ -657,11 +674,9 @@ impl Connection {
             };
             match written {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    let client = &self.session.client;
-                    let worker = &self.engine.workers[client.worker];
+                    let worker = &self.engine.workers[self.session.client.worker];
                     add(&worker.net_out, n as u64);
                     add(&worker.writes, 1);
-                    add(&client.net_out, n as u64);
                     out.advance(n);
                 }
                 Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
