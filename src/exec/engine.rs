@@ -25,7 +25,7 @@ use super::tracking::Tracking;
 use super::waiting::Waiters;
 use crate::base::clock;
 use crate::base::histogram::{Counts, Histogram};
-use crate::config::Settings;
+use crate::config::{Settings, param};
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
 
@@ -265,6 +265,10 @@ impl Engine {
         let settings = &self.settings;
         super::room::configure(self.keyspace.evictor(), settings);
         self.effects.configure(settings);
+        let tracked_max = settings.int(param::TRACKING_TABLE_MAX_KEYS) as usize;
+        if tracked_max > 0 {
+            self.tracking.hold_to(tracked_max);
+        }
         self.command_log.configure(settings);
         self.clients.owed().configure();
     }

@@ -272,7 +272,7 @@ impl Tracking {
     }
 
     /// Forgets keys beyond a bound, and says that they changed.
-    fn hold_to(&self, max_keys: usize) {
+    pub fn hold_to(&self, max_keys: usize) {
         let first = crate::base::clock::random_below(STRIPES as u64) as usize;
         for i in 0..STRIPES {
             let stripe = &self.stripes.0[(first + i) % STRIPES];
