@@ -108,7 +108,8 @@ fn flushdb(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let later = flush_type(ctx)?;
-    let mut databases = BTreeSet::new();
+    // One at least, for those who hear of it even where nothing is left.
+    let mut databases = BTreeSet::from([ctx.txn.db]);
     for i in 0..ctx.txn.shards() {
         databases.extend(ctx.txn.shard(i).tables().map(|(db, _)| db));
     }
