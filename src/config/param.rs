@@ -255,11 +255,13 @@ params! {
     // How values are packed.
 
     HASH_MAX_LISTPACK_ENTRIES: Int("hash-max-listpack-entries", "512", 0..=I64_MAX)
-        .alias("hash-max-ziplist-entries");
+        .alias("hash-max-ziplist-entries")
+        .in_force();
     /// Bytes.
     HASH_MAX_LISTPACK_VALUE: Int("hash-max-listpack-value", "64", 0..=I64_MAX)
         .alias("hash-max-ziplist-value")
-        .form(Form::Bytes);
+        .form(Form::Bytes)
+        .in_force();
     /// Elements of a node; from -1 to -5, a node of 4 to 64 KiB.
     LIST_MAX_LISTPACK_SIZE: Int("list-max-listpack-size", "-2", I32_MIN..=I32_MAX)
         .alias("list-max-ziplist-size")

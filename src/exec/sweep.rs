@@ -16,7 +16,7 @@ use crate::store::table::Due;
 /// Segments looked through under one lock: some 1,300 keys at most.
 const SEGMENTS: usize = 4;
 /// Fields removed under one lock.
-const FIELDS: usize = 1_000;
+const FIELDS: usize = 500;
 /// From this jump of the clock on every timer is looked at: the wheel's past is
 /// 8 s long.
 const JUMP_MS: u64 = 5_000;

@@ -537,7 +537,7 @@ fn a_sweep_of_many_fields_is_done_in_slices() {
     let shard = kit.engine.keyspace.shard_of(digest);
     kit.engine.keyspace.lock(shard).swept_ms = 1;
     assert!(sweep::slice(&kit.engine, 0, shard));
-    assert_eq!(kit.run("hlen h"), ":1501\r\n");
+    assert_eq!(kit.run("hlen h"), ":2001\r\n");
     while sweep::slice(&kit.engine, 0, shard) {}
     assert_eq!(kit.run("hlen h"), ":1\r\n");
 }
