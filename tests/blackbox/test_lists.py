@@ -1,5 +1,6 @@
 """List commands: elements through every encoding, places from either end, and waiting for what is not there."""
 
+import threading
 import time
 
 import pytest
@@ -274,6 +275,43 @@ def test_many_who_wait_share_what_comes_without_loss(server, client, waiting):
     for c, e in zip(waiters, expected):
         c.hears([b"l", e])
     client.says("EXISTS l", 0)
+
+
+def test_nothing_is_lost_or_doubled_between_many_who_push_and_many_who_wait(server, client):
+    pushers, each = 3, 2000
+    taken, done = [], threading.Event()
+
+    def take(number):
+        commands = [("BLPOP", "a", "b", "0.05"), ("BRPOP", "b", "a", "0.05"), ("BLMOVE", "a", "b", "LEFT", "RIGHT", "0.05"),
+                    ("BLMPOP", "0.05", 2, "b", "a", "LEFT", "COUNT", 3)]
+        with server.raw() as c:
+            while not done.is_set():
+                command = commands[number % len(commands)]
+                number += 1
+                reply = c.call(*command)
+                if isinstance(reply, list):
+                    taken.extend(reply[1] if isinstance(reply[1], list) else [reply[1]])
+                if number % 50 == 0:  # one who leaves while it waits
+                    with server.raw() as gone:
+                        gone.send_command("BLPOP", "never", "ever", 0)
+
+    def push(number):
+        with server.raw() as c:
+            for n in range(number * each, (number + 1) * each, 10):
+                batch = [("RPUSH", "ab"[i % 2], i) for i in range(n, n + 10)]
+                c.pipeline([("MULTI",), *batch, ("EXEC",)] if n % 20 else batch)
+
+    takers = [threading.Thread(target=take, args=(n,)) for n in range(8)]
+    others = [threading.Thread(target=push, args=(n,)) for n in range(pushers)]
+    for t in takers + others:
+        t.start()
+    for t in others:
+        t.join()
+    eventually(lambda: client.call("EXISTS", "a", "b") == 0, "all is taken")
+    done.set()
+    for t in takers:
+        t.join()
+    assert sorted(map(int, taken)) == list(range(pushers * each))
 
 
 def test_what_follows_a_wait_in_a_pipeline_follows_its_reply(server, client):
