@@ -39,7 +39,7 @@ type Words = Vec<Vec<u8>>;
 /// Finds a stream for a command that counts as one that reads, though it changes
 /// what groups know.
 fn look_up(txn: &mut Txn<'_>, key: &Key<'_>) -> Result<Option<Found>, Error> {
-    if txn.look_up(key).is_none() {
+    if txn.peek(key).is_none() {
         return Ok(None);
     }
     txn.find_as::<Stream>(key)
