@@ -104,6 +104,9 @@ def encode_reply(value, protocol=2):
         return (b"#t\r\n" if value else b"#f\r\n") if protocol == 3 else b":%d\r\n" % value
     if isinstance(value, int):
         return b":%d\r\n" % value
+    if isinstance(value, Double):
+        number = (b"%d" % value) if value.is_integer() else repr(float(value)).encode()
+        return b",%s\r\n" % number if protocol == 3 else b"$%d\r\n%s\r\n" % (len(number), number)
     if isinstance(value, Verbatim):
         if protocol == 3:
             return b"=%d\r\ntxt:%s\r\n" % (len(value) + 4, bytes(value))
