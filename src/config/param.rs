@@ -272,11 +272,13 @@ params! {
     /// Bytes.
     SET_MAX_LISTPACK_VALUE: Int("set-max-listpack-value", "64", 0..=I64_MAX).in_force();
     ZSET_MAX_LISTPACK_ENTRIES: Int("zset-max-listpack-entries", "128", 0..=I64_MAX)
-        .alias("zset-max-ziplist-entries");
+        .alias("zset-max-ziplist-entries")
+        .in_force();
     /// Bytes.
     ZSET_MAX_LISTPACK_VALUE: Int("zset-max-listpack-value", "64", 0..=I64_MAX)
         .alias("zset-max-ziplist-value")
-        .form(Form::Bytes);
+        .form(Form::Bytes)
+        .in_force();
     /// Bytes.
     HLL_SPARSE_MAX_BYTES: Int("hll-sparse-max-bytes", "3000", 0..=I64_MAX).form(Form::Bytes);
     /// Bytes.

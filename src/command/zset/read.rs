@@ -129,7 +129,7 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.args.end()?;
     let most = ctx.reply_bytes_max();
     let is_beyond = count < 0 && count.unsigned_abs() > sample::DRAWS_MAX && most.is_none();
-    if is_beyond || with_scores && count > i64::MAX / 2 {
+    if is_beyond || with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
     let Some(zset) = ctx.txn.read_as::<ZSet>(&key)? else {
