@@ -185,6 +185,63 @@ BRPOP K [K] T
 BLMOVE K K LEFT|RIGHT LEFT|RIGHT T
 BRPOPLPUSH K K T
 BLMPOP T 2 K K LEFT|RIGHT [COUNT] [I]
+ZADD K F V [F] [V]
+ZADD K [NX|XX] [GT|LT] [CH] F V|I F V|I I V
+ZADD K I I 2 I 3 I I V I V
+ZADD K [GT|XX] INCR F V|I
+ZINCRBY K F|I V|I
+ZREM K V|I [V] [I]
+ZCARD K
+ZSCORE K V|I
+ZMSCORE K V|I I [V]
+ZRANK K V|I [WITHSCORE]
+ZREVRANK K V|I [WITHSCORE]
+ZCOUNT K -inf|(1|F|I +inf|(10|F|I
+ZLEXCOUNT K - +|V
+ZRANGE K I|N I|N [REV] [WITHSCORES]
+ZRANGE K -inf|(1|F +inf|(10|F BYSCORE [WITHSCORES] [LIMIT] [I] [I]
+ZRANGE K +inf|(10|I -inf|(1|I BYSCORE REV LIMIT 0|2 I
+ZRANGE K -|+|V +|- BYLEX [REV]
+ZREVRANGE K I I [WITHSCORES]
+ZRANGEBYSCORE K -inf|F|I +inf|F|I [WITHSCORES] [LIMIT] [1] [I]
+ZREVRANGEBYSCORE K +inf|F|I -inf|F|I [WITHSCORES]
+ZRANGEBYLEX K - + LIMIT 1|2 I
+ZREVRANGEBYLEX K + -
+ZRANGESTORE K K I I [REV]
+ZRANGESTORE K K -inf|F +inf|F BYSCORE [LIMIT] [1] [I]
+ZREMRANGEBYRANK K I I
+ZREMRANGEBYSCORE K (1|F|I F|I
+ZREMRANGEBYLEX K + -
+ZPOPMIN K [I|N]
+ZPOPMAX K [I|N]
+ZMPOP 1|2|N K K MIN|MAX [COUNT] [I|N]
+ZMPOP 2 K K MIN|MAX COUNT I
+BZPOPMIN K [K] T
+BZPOPMAX K [K] T
+BZMPOP T 2 K K MIN|MAX [COUNT] [I]
+ZUNION 2 K K [WITHSCORES]
+ZUNION 2 K K WEIGHTS 2|inf|x 0.5|1e300 AGGREGATE SUM|MIN|MAX WITHSCORES
+ZINTER 2 K K [AGGREGATE] [SUM|MIN|MAX] [WITHSCORES]
+ZDIFF 2 K K [WITHSCORES]
+ZINTERCARD 1|2|N K K [LIMIT] [I|N]
+ZUNIONSTORE K 2 K K [AGGREGATE] [SUM|MIN|MAX]
+ZINTERSTORE K 2 K K [WEIGHTS] [2] [3]
+ZDIFFSTORE K 1|2|N K K
+ZRANDMEMBER K 0|100000 [WITHSCORES]
+ZSCAN K 0 COUNT 100000 [MATCH] [P] [NOVALUES|NOSCORES|TYPE]
+GEOADD K 13.361389|-120.7|F|I 38.115556|-5.25|F|I V|I
+GEOADD K [NX|XX] [CH] 2.5|15.087269 37.502669|1e-5 V|I 179.99|2 80|F V
+GEODIST K V|I V|I [m|km|ft|mi|V]
+GEOHASH K V|I [V]
+GEOPOS K V|I [V]
+GEOSEARCH K FROMLONLAT I|F I|F BYRADIUS F|N m|km|ft|mi [WITHDIST] [WITHCOORD] [WITHHASH]
+GEOSEARCH K FROMMEMBER V|I BYBOX F|5000 I|5000 km|mi [WITHDIST] [COUNT] [I] [ANY]
+GEOSEARCH K BYPOLYGON 3|4|N 1|I 1|I 30 5 20 45 I I [WITHDIST]
+GEOSEARCHSTORE K K FROMLONLAT 15 37 BYRADIUS 400|9000 km [STOREDIST]
+GEORADIUS K 15|F 37|F 4000|F km|m [WITHDIST] [WITHHASH] [STORE|STOREDIST] [K]
+GEORADIUSBYMEMBER K V|I 4000|F km [WITHCOORD] [STORE|STOREDIST] [K]
+GEORADIUS_RO K 15 37 F|N km [WITHDIST] [STORE] [K]
+CONFIG SET zset-max-listpack-entries|zset-max-ziplist-entries 4|128|I
 CONFIG SET list-max-listpack-size|list-max-ziplist-size I
 CONFIG SET list-compress-depth 0|1|2
 MULTI
@@ -225,7 +282,7 @@ WORDS = ["", "v", "value", "hello world", "10", "-5", "3.5", "abcabcabc", "x" * 
 PATTERNS = ["*", "?", "a*", "[a-c]", "[^a]", "n?m", "\\*", "", "**", "*[", "[", "long*", "b*\xff", "[b-", "[\\]]", "a", "f*t"]
 SHORT_WAITS = ["0.001", "0.001", "0.001", "-1", "x", ""]
 # The commands that wait, and where each has its timeout.
-WAITING = {"BLPOP": -1, "BRPOP": -1, "BLMOVE": 5, "BRPOPLPUSH": 3, "BLMPOP": 1}
+WAITING = {"BZPOPMIN": -1, "BZPOPMAX": -1, "BZMPOP": 1, "BLPOP": -1, "BRPOP": -1, "BLMOVE": 5, "BRPOPLPUSH": 3, "BLMPOP": 1}
 RELATIVE = {"SET", "GETEX", "SETEX", "PSETEX", "EXPIRE", "PEXPIRE", "MSETEX"}
 
 
@@ -268,7 +325,7 @@ EXACT = Rule()
 RULES = {"TTL": Rule(tolerance=5), "EXPIRETIME": Rule(tolerance=5), "PTTL": Rule(tolerance=5000), "PEXPIRETIME": Rule(tolerance=5000),
          "KEYS": Rule(unordered=True), "SCAN": Rule(unordered=True), "RANDOMKEY": Rule(only_type=True),
          **dict.fromkeys(["HTTL", "HPTTL", "HEXPIRETIME", "HPEXPIRETIME"], Rule(tolerance=5000)),
-         **dict.fromkeys(["HGETALL", "HKEYS", "HVALS", "HSCAN", "HRANDFIELD", "SMEMBERS", "SPOP", "SRANDMEMBER", "SINTER", "SUNION", "SDIFF", "SSCAN"], Rule(unordered=True))}
+         **dict.fromkeys(["HGETALL", "HKEYS", "HVALS", "HSCAN", "HRANDFIELD", "SMEMBERS", "SPOP", "SRANDMEMBER", "SINTER", "SUNION", "SDIFF", "SSCAN", "ZSCAN"], Rule(unordered=True))}
 
 
 def rule_of(command):
@@ -382,12 +439,16 @@ class Generator:
             return None
         if name == "SCAN" and (len(words) < 2 or words[1] != "0" or "100000" not in text) and not self.refused_scan(words, upper):
             return None  # a partial iteration is the server's own choice
-        if name == "HSCAN" and (text[2:3] != ["0"] or "100000" not in text or upper.count("COUNT") != 1):
+        if name in ("HSCAN", "ZSCAN") and (text[2:3] != ["0"] or "100000" not in text or upper.count("COUNT") != 1):
             return None
-        if name in ("SPOP", "SRANDMEMBER", "HRANDFIELD") and (len(words) < 3 or re.fullmatch(r"-[1-9]\d*|[1-9]\d{0,4}", text[2])):
+        if name in ("SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER") and (len(words) < 3 or re.fullmatch(r"-[1-9]\d*|[1-9]\d{0,4}", text[2])):
             return None  # chance decides
         if name in WAITING and not (WAITING[name] < len(words) > 1 and words[WAITING[name]] in SHORT_WAITS):
             return None  # it might wait for long
+        if name.startswith("GEO") and {"ASC", "DESC"} & set(upper) or "COUNT" in upper and name.startswith("GEO") and "ANY" not in upper:
+            return None  # of places at one distance, either may be first
+        if "LEX" in name + "".join(upper) and not set(text[2:4]) <= {"-", "+"} and len(words) > 3:
+            return None  # which members lie between, where scores differ, nobody says
         if name == "LSET" and len(words) > 2 and re.fullmatch(r"-?\d+", text[2]) and not -(2**31) <= int(text[2]) < 2**31:
             return None  # the references look at 32 bits of the index, and set another element
         if name == "SHUTDOWN" and upper[1:] != ["FOO"]:

@@ -81,7 +81,7 @@ class Session:
         for database in range(DATABASES):
             self.run([[b"SELECT", b"%d" % database], [b"KEYS", b"*"]] + ([[b"DBSIZE"]] if self.modern else []))
             keys = self.clients[0].call("KEYS", "*")
-            reads = [b"GET"], [b"SMEMBERS"], [b"HGETALL"], [b"LRANGE", b"0", b"-1"], [b"PEXPIRETIME"]
+            reads = [b"GET"], [b"SMEMBERS"], [b"HGETALL"], [b"LRANGE", b"0", b"-1"], [b"ZRANGE", b"0", b"-1", b"WITHSCORES"], [b"PEXPIRETIME"]
             self.run([[name, k, *rest] for k in keys for name, *rest in reads])
             for k in keys if self.modern else []:
                 nodes = [re.search(r" ql_.*|$", str(c.call("DEBUG", "OBJECT", k))).group() for c in self.clients]

@@ -129,7 +129,7 @@ impl<'a> Query<'a> {
                 with_scores = true;
             } else if args.left() >= 3 && args.flag("LIMIT") {
                 limit = (args.int()?, args.int()?);
-            } else if from_top.is_none() && args.flag("REV") {
+            } else if said_top.is_none() && args.flag("REV") {
                 said_top = Some(true);
             } else if said_by.is_none() && args.flag("BYLEX") {
                 said_by = Some(By::Lex);
