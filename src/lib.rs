@@ -34,6 +34,10 @@
 //! prefetches, locks → a handler in `command` reads and changes entries through
 //! `exec::txn` → `protocol::reply` writes → `net::connection` sends.
 //!
+//! What others have for a client (messages, notifications, invalidations, the reply
+//! of a command that waited) comes by its inbox (`exec::mail`), which its connection
+//! empties between replies.
+//!
 //! # What must not break
 //!
 //! * Whoever holds several shards took them by rising index (`store::keyspace`).

@@ -55,11 +55,6 @@ impl Engine {
 pub struct Extensions(Vec<Box<dyn Any + Send + Sync>>);
 
 impl Extensions {
-    /// That of a kind, if it is there.
-    pub fn get<T: Any + Send + Sync>(&mut self) -> Option<&mut T> {
-        self.0.iter_mut().find_map(|one| one.downcast_mut())
-    }
-
     /// That of a kind, made where it is not there.
     pub fn get_or_insert_with<T: Any + Send + Sync>(&mut self, make: impl FnOnce() -> T) -> &mut T {
         let at = self.0.iter().position(|one| one.is::<T>());
@@ -74,5 +69,52 @@ impl Extensions {
     pub fn remove<T: Any + Send + Sync>(&mut self) -> Option<Box<T>> {
         let at = self.0.iter().position(|one| one.is::<T>())?;
         self.0.swap_remove(at).downcast().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testkit::Kit;
+
+    struct One;
+    struct Other;
+
+    impl Service for One {
+        fn new(_: &Engine) -> Arc<One> {
+            Arc::new(One)
+        }
+    }
+
+    impl Service for Other {
+        fn new(_: &Engine) -> Arc<Other> {
+            Arc::new(Other)
+        }
+    }
+
+    #[test]
+    fn there_is_one_of_each_kind_whoever_asks_first() {
+        let engine = &Kit::new().engine;
+        let ask = || {
+            let other = Arc::as_ptr(engine.service::<Other>()) as usize;
+            (Arc::as_ptr(engine.service::<One>()) as usize, other)
+        };
+        let found = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            let join = |t: std::thread::ScopedJoinHandle<'_, _>| t.join().expect("no panic");
+            threads.into_iter().map(join).collect::<Vec<_>>()
+        });
+        assert!(found.iter().all(|one| *one == ask()));
+    }
+
+    #[test]
+    fn a_session_keeps_one_of_each_kind() {
+        let mut all = Extensions::default();
+        assert_eq!(*all.get_or_insert_with(|| 1u32), 1);
+        assert_eq!(*all.get_or_insert_with(|| 2u32), 1);
+        assert_eq!(*all.get_or_insert_with(|| 3u64), 3);
+        assert_eq!(all.remove::<u32>().as_deref(), Some(&1));
+        assert_eq!(all.remove::<u32>(), None);
+        assert_eq!(all.remove::<u64>().as_deref(), Some(&3));
     }
 }
