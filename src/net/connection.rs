@@ -50,6 +50,8 @@ const OWN_MIN: usize = 16 * 1024;
 const OWN_MAX: usize = 512 * 1024;
 /// A buffer up to this size is left alone while its connection is busy.
 const OWN_MODEST: usize = 32 * 1024;
+/// What the log shows of a request that is none, in bytes.
+const SHOWN_MAX: usize = 128;
 /// What a shared buffer keeps of its memory after a large reply.
 const OUTPUT_KEPT: usize = 256 * 1024;
 
@@ -426,6 +428,7 @@ impl Connection {
         let used = self
             .run_input(input, &mut held, out)
             .unwrap_or_else(|error| {
+                self.log_nonsense(&error, input);
                 Reply::new(out, self.session.resp3).error(&error);
                 self.engine
                     .count_error(self.session.client.worker, error.code());
@@ -434,6 +437,24 @@ impl Connection {
             });
         *batch = Some(held.recycle());
         self.keep(&input[used..]);
+    }
+
+    /// What a client sent is no request.
+    fn log_nonsense(&self, error: &Error, input: &[u8]) {
+        let hides = self.engine.settings.flag(param::HIDE_USER_DATA_FROM_LOG);
+        let shown = match hides {
+            true => "*redacted*".to_string(),
+            false => input[..input.len().min(SHOWN_MAX)]
+                .escape_ascii()
+                .to_string(),
+        };
+        let client = &self.session.client;
+        verbose!(
+            "{} from client: id={} addr={}. Query buffer: '{shown}'",
+            String::from_utf8_lossy(error.as_bytes()),
+            client.id,
+            client.addr
+        );
     }
 
     /// Keeps what is cut off.

@@ -129,3 +129,13 @@ def test_the_watchdog_says_who_holds_a_worker_up(start_server):
         os.kill(server.process.pid, signal.SIGALRM)
         eventually(lambda: "--- Received SIGALRM ---" in server.log(), "the signal is heard")
         assert c.call("PING") == "PONG"
+
+
+@pytest.mark.parametrize("hide, shown", [("no", r"*3\r\n$blabla\r\n"), ("yes", "*redacted*")])
+def test_a_request_that_is_none_is_logged_and_hidden_where_that_is_wanted(start_server, hide, shown):
+    server = start_server("--hide-user-data-from-log", hide, "--loglevel", "verbose")
+    with server.raw() as c:
+        c.send(b"*3\r\n$blabla\r\n")
+        c.read_raw()
+    eventually(lambda: f"Query buffer: '{shown}'" in server.log(), "the request is logged")
+    assert ("blabla" in server.log()) == (hide == "no")
