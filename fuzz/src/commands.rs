@@ -86,7 +86,7 @@ pub fn run(data: &[u8]) {
         clock::freeze(now_ms);
         if choices.byte().is_multiple_of(8) {
             for shard in 0..engine.keyspace.len() {
-                while larder::exec::sweep::slice(&engine, shard) {}
+                while larder::exec::sweep::slice(&engine, 0, shard) {}
             }
         }
         let session = &mut sessions[choices.below(2)];

@@ -23,6 +23,10 @@ struct Gathering<'a, 'r> {
 }
 
 impl<'a> Sink<'a> for Gathering<'a, '_> {
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             bulk_bytes: 1024 * 1024,
