@@ -280,7 +280,9 @@ params! {
         .form(Form::Bytes)
         .in_force();
     /// Bytes.
-    HLL_SPARSE_MAX_BYTES: Int("hll-sparse-max-bytes", "3000", 0..=I64_MAX).form(Form::Bytes);
+    HLL_SPARSE_MAX_BYTES: Int("hll-sparse-max-bytes", "3000", 0..=I64_MAX)
+        .form(Form::Bytes)
+        .in_force();
     /// Bytes.
     STREAM_NODE_MAX_BYTES: Int("stream-node-max-bytes", "4kb", 0..=I64_MAX).form(Form::Bytes);
     STREAM_NODE_MAX_ENTRIES: Int("stream-node-max-entries", "100", 0..=I64_MAX);
@@ -329,9 +331,9 @@ params! {
 
     SAVE: Structured("save", "3600 1 300 100 60 10000", Kind::Save);
     DBFILENAME: Text("dbfilename", "dump.rdb").protected().check(check::dbfilename);
-    RDBCOMPRESSION: Flag("rdbcompression", "yes");
+    RDBCOMPRESSION: Flag("rdbcompression", "yes").in_force();
     RDBCHECKSUM: Flag("rdbchecksum", "yes").immutable();
-    RDB_VERSION_CHECK: Choice("rdb-version-check", "strict", names::RDB_VERSIONS);
+    RDB_VERSION_CHECK: Choice("rdb-version-check", "strict", names::RDB_VERSIONS).in_force();
     RDB_SAVE_INCREMENTAL_FSYNC: Flag("rdb-save-incremental-fsync", "yes");
     RDB_DEL_SYNC_FILES: Flag("rdb-del-sync-files", "no");
     STOP_WRITES_ON_BGSAVE_ERROR: Flag("stop-writes-on-bgsave-error", "yes");
