@@ -1,5 +1,6 @@
 """Streams over sockets: what each command replies, who is woken, and in which order."""
 
+import threading
 import time
 
 import pytest
@@ -169,6 +170,36 @@ def test_a_consumer_hears_that_its_group_is_gone(client, other, command, error):
     client.call(*command.split())
     reply = other.read_value()
     assert isinstance(reply, Err) and str(reply).startswith(error)
+
+
+def test_consumers_that_wait_share_what_producers_add(server, client):
+    """Each entry goes to one consumer, none is lost, and everybody's ids rise."""
+    entries, producers, consumers = 4000, 4, 8
+    client.says("XGROUP CREATE s g $ MKSTREAM", OK)
+    got = [[] for _ in range(consumers)]
+
+    def produce(number):
+        with server.raw() as c:
+            for i in range(entries // producers):
+                c.call("XADD", "s", "*", "n", f"{number}-{i}")
+
+    def consume(mine):
+        with server.raw() as c:
+            while batch := c.call("XREADGROUP", "GROUP", "g", f"c{mine}", "COUNT", "3", "BLOCK", "2000", "STREAMS", "s", ">"):
+                for entry_id, fields in batch[0][1]:
+                    got[mine].append((tuple(map(int, entry_id.split(b"-"))), fields[1]))
+
+    threads = [threading.Thread(target=consume, args=(n,)) for n in range(consumers)]
+    threads += [threading.Thread(target=produce, args=(n,)) for n in range(producers)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for mine in got:
+        assert mine == sorted(mine)
+    everything = [value for mine in got for _, value in mine]
+    assert len(everything) == len(set(everything)) == entries
+    assert client.call("XPENDING", "s", "g")[0] == entries
 
 
 def test_in_a_transaction_nobody_waits(client):
