@@ -284,8 +284,8 @@ params! {
         .form(Form::Bytes)
         .in_force();
     /// Bytes.
-    STREAM_NODE_MAX_BYTES: Int("stream-node-max-bytes", "4kb", 0..=I64_MAX).form(Form::Bytes);
-    STREAM_NODE_MAX_ENTRIES: Int("stream-node-max-entries", "100", 0..=I64_MAX);
+    STREAM_NODE_MAX_BYTES: Int("stream-node-max-bytes", "4kb", 0..=I64_MAX).form(Form::Bytes).in_force();
+    STREAM_NODE_MAX_ENTRIES: Int("stream-node-max-entries", "100", 0..=I64_MAX).in_force();
 
     // Scripts, events and tracking.
 
