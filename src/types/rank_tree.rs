@@ -116,7 +116,8 @@ impl<T: Ranked> RankTree<T> {
         removed
     }
 
-    /// Takes the elements of these ranks out, showing each to `visit` in order.
+    /// Takes the elements of these ranks out, showing each to `visit` in order: it
+    /// is not looked at any more then, and may go.
     pub fn remove_range(&mut self, ranks: Range<usize>, mut visit: impl FnMut(T)) {
         let ranks = ranks.start..ranks.end.min(self.len);
         if !ranks.is_empty() {

@@ -43,11 +43,8 @@ pub(super) fn store(ctx: &mut Ctx<'_, '_>, to: &Key<'_>, zset: ZSet, event: Even
 }
 
 /// Writes a member.
-pub(super) fn write_member(reply: &mut Reply<'_>, member: Item<'_>) {
-    match member {
-        Item::Int(n) => reply.bulk_int(n),
-        Item::Str(text) => reply.bulk(text),
-    }
+fn write_member(reply: &mut Reply<'_>, member: Item<'_>) {
+    member.with_bytes(|text| reply.bulk(text));
 }
 
 /// Writes the head of so many elements; see [`write_element`].

@@ -13,8 +13,8 @@
 //!
 //! **Rule that makes this sound:** every handle in `ranks` is one of an element
 //! in `members`, whose payloads all have one length. An element that goes leaves
-//! `ranks` first, and so does one before its score is changed; between the two,
-//! nothing that `ranks` holds is looked at.
+//! `ranks` first, and so does one whose score changes: copies of its key that are
+//! still there then are not compared any more.
 #![allow(unsafe_code)]
 
 use std::cmp::Ordering;
@@ -158,7 +158,8 @@ impl Tree {
         let Some(place) = self.members.find(member) else {
             return;
         };
-        self.ranks.remove(Key::of(self.members.element(place)));
+        let left = self.ranks.remove(Key::of(self.members.element(place)));
+        debug_assert!(left, "who is a member has a rank");
         self.members.replace(place, score);
         self.ranks
             .insert(Member(self.members.element(place).handle()));
@@ -168,7 +169,8 @@ impl Tree {
         let Some(place) = self.members.find(member) else {
             return false;
         };
-        self.ranks.remove(Key::of(self.members.element(place)));
+        let left = self.ranks.remove(Key::of(self.members.element(place)));
+        debug_assert!(left, "who is a member has a rank");
         self.members.remove(place);
         true
     }
