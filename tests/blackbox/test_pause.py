@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from harness import eventually
-from resp import NIL, OK, QUEUED, Simple
+from resp import NIL, NIL_ARRAY, OK, QUEUED, Simple
 
 
 @pytest.fixture(autouse=True)
