@@ -250,3 +250,65 @@ fn eight_connections_lose_no_update() -> RedisResult<()> {
     assert_eq!(keys as u64, CONNECTIONS * DEPTH + 1);
     Ok(())
 }
+
+#[test]
+fn every_family_answers_as_the_client_expects() -> RedisResult<()> {
+    let server = Server::start();
+    for options in ["", "?protocol=resp3"] {
+        let mut c = server.connect(options)?;
+        let _: () = redis::cmd("FLUSHALL").query(&mut c)?;
+
+        let _: () = c.rpush("list", &["a", "b", "c"])?;
+        let list: Vec<String> = c.lrange("list", 0, -1)?;
+        assert_eq!(list, ["a", "b", "c"]);
+        let popped: Option<(String, String)> = c.blpop("list", 1.0)?;
+        assert_eq!(popped, Some(("list".into(), "a".into())));
+
+        let _: () = c.hset_multiple("hash", &[("name", "larder"), ("hits", "1")])?;
+        let hits: i64 = c.hincr("hash", "hits", 41)?;
+        assert_eq!(hits, 42);
+        let all: HashMap<String, String> = c.hgetall("hash")?;
+        assert_eq!((all.len(), &*all["name"]), (2, "larder"));
+
+        let _: () = c.sadd("set", &[1, 2, 3])?;
+        let _: () = c.sadd("other", &[3, 4])?;
+        let both: HashSet<i64> = c.sinter(&["set", "other"])?;
+        assert_eq!(both, HashSet::from([3]));
+
+        let _: () = c.zadd_multiple("zset", &[(1.5, "one"), (3.0, "two")])?;
+        let scored: Vec<(String, f64)> = c.zrange_withscores("zset", 0, -1)?;
+        assert_eq!(scored, [("one".into(), 1.5), ("two".into(), 3.0)]);
+
+        let id: String = redis::cmd("XADD")
+            .arg(&["stream", "*", "field", "value"])
+            .query(&mut c)?;
+        let entries: Vec<(String, Vec<String>)> = redis::cmd("XRANGE")
+            .arg(&["stream", "-", "+"])
+            .query(&mut c)?;
+        assert_eq!(entries, [(id, vec!["field".into(), "value".into()])]);
+
+        let _: () = c.pfadd("hll", &["a", "b", "a"])?;
+        let distinct: usize = c.pfcount("hll")?;
+        assert_eq!(distinct, 2);
+        let _: () = c.setbit("bits", 9, true)?;
+        let set: usize = c.bitcount("bits")?;
+        assert_eq!(set, 1);
+        let _: () = redis::cmd("GEOADD")
+            .arg(&["places", "13.361389", "38.115556", "Palermo"])
+            .query(&mut c)?;
+        let near: Vec<String> = redis::cmd("GEOSEARCH")
+            .arg(&[
+                "places",
+                "FROMLONLAT",
+                "13",
+                "38",
+                "BYRADIUS",
+                "50",
+                "km",
+                "ASC",
+            ])
+            .query(&mut c)?;
+        assert_eq!(near, ["Palermo"]);
+    }
+    Ok(())
+}

@@ -269,10 +269,10 @@ mod tests {
     #[test]
     fn keys_that_expire_or_move_are_told_of() {
         let (mut reader, mut writer) = tracking("");
-        writer.run("set a 1 px 1");
+        writer.run("set a 1 px 20");
         writer.run("set b 1");
         reader.run("mget a b c");
-        let until = crate::base::clock::unix_ms() + 3;
+        let until = crate::base::clock::unix_ms() + 22;
         while crate::base::clock::unix_ms() < until {}
         writer.run("get a");
         writer.run("rename b c");
