@@ -71,7 +71,7 @@ def reference():
     binary = newest_reference()
     if not binary:
         pytest.fail("no reference server: install redis-server or valkey-server, or set REFERENCE_BIN")
-    server = Server(binary=binary)
+    server = Server("--enable-debug-command", "yes", binary=binary)
     yield server
     server.destroy()
 
@@ -130,7 +130,33 @@ def test_a_value_goes_from_one_server_to_the_other(server, reference, client, na
         assert str(target.call("TYPE", "k")) == kind
         assert contents(target, kind) == contents(source, kind)
         if version == 80:
+            assert digest(target, "k") == digest(source, "k")
             assert target.call("OBJECT", "ENCODING", "k") == source.call("OBJECT", "ENCODING", "k")
+
+
+def digest(c, key):
+    return str(c.call("DEBUG", "DIGEST-VALUE", key)[0])
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_that_is_copied_renamed_or_moved_stays_what_it_is(client, name):
+    for line in VALUES[name]:
+        client.raw(*words(line))
+    expected = digest(client, "k")
+    assert expected != "0" * 40
+    client.says("COPY k copy", 1)
+    client.says("RENAME copy other", OK)
+    client.says("MOVE other 1", 1)
+    client.says("SELECT 1", OK)
+    try:
+        assert digest(client, "other") == expected
+        encoding = client.call("OBJECT", "ENCODING", "other")
+        client.says("DEL other", 1)
+    finally:
+        client.says("SELECT 0", OK)
+    assert digest(client, "k") == expected
+    client.says("OBJECT ENCODING k", encoding)
+    assert client.call("MEMORY", "USAGE", "k", "SAMPLES", 0) > 0
 
 
 def test_a_value_comes_back_with_its_time_to_live(client):
