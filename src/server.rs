@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::base::{clock, log, units};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
-use crate::exec::{files, latency, logging, room, sweep};
+use crate::exec::{client_eviction, files, latency, logging, room, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
@@ -222,7 +222,8 @@ fn open_listeners(settings: &Settings) -> Result<Vec<Listener>, String> {
                 io::ErrorKind::AddrInUse => "Address already in use".to_string(),
                 _ => error.to_string(),
             };
-            format!("Could not create server TCP listening socket {address}: bind: {error}")
+            warning!("Could not create server TCP listening socket {address}: bind: {error}");
+            format!("Failed listening on port {port} (tcp), aborting.")
         })?);
     }
     let path = settings.text(param::UNIXSOCKET);
@@ -298,6 +299,9 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         }
         if worker == 0 {
             engine.shutdown.keep_schedule();
+        }
+        if worker == 0 {
+            client_eviction::hold(&engine);
         }
         let began = Instant::now();
         let mut slice_began = began;

@@ -125,7 +125,8 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             ctx.engine.checksums_skipped.store(on, Ordering::Relaxed);
             ctx.reply.ok();
         }
-        (b"dict-resizing", 1) => ctx.reply.ok(),
+        // There is no buffer for replies that a connection would hold.
+        (b"dict-resizing", 1) | (b"replybuffer", 2) => ctx.reply.ok(),
         (b"client-enforce-reply-list", 1) => {
             let on = switch(ctx.args.bytes()?);
             ctx.engine

@@ -91,6 +91,7 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         let (db, flag) = (ctx.session.db, &ctx.session.watch_flag);
         if ctx.txn.shard_for(&key).watch(db, key.bytes, flag) {
             ctx.session.watching.push((db, key.bytes.to_vec()));
+            ctx.session.client.keep_name(key.bytes);
         }
     }
     *ctx.session.client.watch_flag.lock() = Some(ctx.session.watch_flag.clone());

@@ -216,7 +216,7 @@ params! {
     MAXMEMORY_SAMPLES: Int("maxmemory-samples", "5", 1..=64).in_force();
     MAXMEMORY_EVICTION_TENACITY: Int("maxmemory-eviction-tenacity", "10", 0..=100);
     /// Bytes for all clients together, or where negative, percent of maxmemory; 0 for no limit.
-    MAXMEMORY_CLIENTS: Int("maxmemory-clients", "0", -100..=I64_MAX).form(Form::BytesOrPercent);
+    MAXMEMORY_CLIENTS: Int("maxmemory-clients", "0", -100..=I64_MAX).form(Form::BytesOrPercent).in_force();
     /// How slowly the access frequency of a key grows with its accesses.
     LFU_LOG_FACTOR: Int("lfu-log-factor", "10", 0..=I32_MAX).in_force();
     /// Minutes after which the access frequency of an idle key falls by one.

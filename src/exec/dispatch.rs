@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::args::{Args, KeyAt};
+use super::client_eviction;
 use super::context::Ctx;
 use super::engine::{Engine, add};
 use super::latency;
@@ -424,6 +425,10 @@ fn admit(
     if spec.has(flag::PROTECTED) && !is_allowed_to_debug(engine, session) {
         let name = spec.name.to_uppercase();
         return Err(Error::protected(&name, param::ENABLE_DEBUG_COMMAND.name()));
+    }
+    if client_eviction::hold(engine) && session.client.is_killed() {
+        session.closing = Closing::Now;
+        return Ok(None);
     }
     if !room::make(engine, now_ms) {
         // Queueing takes memory too; leaving a transaction does not.

@@ -171,6 +171,8 @@ pub struct Counters {
     pub rejected_connections: AtomicU64,
     /// Clients dropped because their replies piled up.
     pub output_limit_drops: AtomicU64,
+    /// Clients dropped because all together took too much memory.
+    pub client_evictions: AtomicU64,
     /// Clients dropped because their query was too large.
     pub query_limit_drops: AtomicU64,
     /// Commands refused because memory was full.
@@ -271,6 +273,7 @@ impl Engine {
         }
         self.command_log.configure(settings);
         self.clients.owed().configure();
+        super::client_eviction::configure(self);
     }
 
     /// A server without data, for `workers` workers.

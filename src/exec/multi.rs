@@ -35,6 +35,7 @@ pub fn unwatch(engine: &Engine, session: &mut Session) {
             .keyspace
             .lock(shard)
             .unwatch(db, &key, &session.watch_flag);
+        session.client.drop_name(&key);
     }
     reset_flag(session);
 }
@@ -90,6 +91,7 @@ pub fn exec(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         ctx.txn
             .shard_for(&Key { bytes: key, digest })
             .unwatch(*db, key, &flag);
+        ctx.session.client.drop_name(key);
     }
     if !watching.is_empty() {
         reset_flag(ctx.session);

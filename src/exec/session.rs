@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::client_eviction::{ClientMemory, Share};
 use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
 use super::services::Extensions;
@@ -23,6 +24,8 @@ use crate::store::shard::WatchFlag;
 pub const BUFFER_IDLE_MS: u64 = 2_000;
 /// Less memory than this is not worth asking a connection for, in bytes.
 const WASTE_MIN: u64 = 4 * 1024;
+/// What it takes to keep a name for a client beside the name itself, in bytes.
+const NAME_BYTES: usize = 64;
 
 /// What a connection is to do when its replies are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -258,6 +261,10 @@ pub struct Client {
     pub query_held: AtomicU64,
     /// Bytes of commands that wait for EXEC.
     pub multi_bytes: AtomicU64,
+    /// Bytes of the words of a command that waits for a key.
+    pub waiting_bytes: AtomicU64,
+    /// Bytes of the names that it watches, subscribes to or tracks.
+    name_bytes: AtomicU64,
     /// Bytes of replies not written yet; mail that is not collected is not in it.
     pub output_bytes: AtomicU64,
     /// Since when they exceed the soft limit, in Unix milliseconds; 0 where they
@@ -279,6 +286,8 @@ pub struct Client {
     pub subscriptions: [AtomicU32; 3],
     inbox: Inbox,
     owed: Arc<Owed>,
+    memory: Arc<ClientMemory>,
+    share: Share,
     /// What others want of its connection.
     wishes: AtomicU8,
     waker: Mutex<Option<Waker>>,
@@ -305,7 +314,7 @@ pub struct Arrival {
 }
 
 impl Client {
-    fn new(id: u64, from: Arrival, owed: Arc<Owed>) -> Client {
+    fn new(id: u64, from: Arrival, owed: Arc<Owed>, memory: Arc<ClientMemory>) -> Client {
         let now = clock::unix_ms();
         Client {
             id,
@@ -331,6 +340,8 @@ impl Client {
             query_bytes: AtomicU64::new(0),
             query_held: AtomicU64::new(0),
             multi_bytes: AtomicU64::new(0),
+            waiting_bytes: AtomicU64::new(0),
+            name_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             over_soft_since_ms: AtomicU64::new(0),
             output_held: AtomicU64::new(0),
@@ -345,6 +356,8 @@ impl Client {
             subscriptions: Default::default(),
             inbox: Inbox::default(),
             owed,
+            memory,
+            share: Share::default(),
             wishes: AtomicU8::new(0),
             waker: Mutex::new(None),
         }
@@ -352,6 +365,7 @@ impl Client {
 
     /// Has the connection closed as soon as its task runs; it gets no more mail.
     pub fn kill(&self) {
+        self.memory.forget(&self.share);
         self.wish(KILLED);
     }
 
@@ -378,6 +392,7 @@ impl Client {
         let first = letters.is_empty();
         letters.append_shared(form);
         self.inbox.publish(&letters);
+        self.note_memory();
         let owes = letters.len() + self.output_bytes.load(Ordering::Relaxed) as usize;
         if self.owed.is_too_much(self, owes, false) {
             // The figures stay: until it has gone, who looks can see why.
@@ -402,6 +417,7 @@ impl Client {
         if answered && !self.is_killed() {
             letters.append_shared(&reply);
             self.inbox.publish(&letters);
+            self.note_memory();
         }
         self.wishes.fetch_or(MAIL, Ordering::Release);
         drop(letters);
@@ -521,11 +537,41 @@ impl Client {
 
     /// Bytes of memory that the client costs.
     pub fn memory_bytes(&self) -> u64 {
-        size_of::<Client>() as u64
-            + size_of::<Session>() as u64
-            + self.query_held.load(Ordering::Relaxed)
-            + self.multi_bytes.load(Ordering::Relaxed)
-            + self.owed_held()
+        let own = size_of::<Client>() + size_of::<Session>();
+        let figures = [
+            &self.query_held,
+            &self.multi_bytes,
+            &self.waiting_bytes,
+            &self.name_bytes,
+        ];
+        let sum: u64 = figures.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+        own as u64 + sum + self.owed_held()
+    }
+
+    /// Notes what it costs now, where that is limited ([`super::client_eviction`]).
+    #[inline]
+    pub fn note_memory(&self) {
+        if self.memory.is_limited() {
+            let (bytes, spared) = (self.memory_bytes(), self.is_spared());
+            self.memory.note(&self.share, bytes, spared);
+        }
+    }
+
+    /// Whether it stays whatever it costs (CLIENT NO-EVICT).
+    pub fn is_spared(&self) -> bool {
+        self.no_evict.load(Ordering::Relaxed)
+    }
+
+    /// A name is kept for it, for as long as it watches, subscribes to or tracks it.
+    pub fn keep_name(&self, name: &[u8]) {
+        let bytes = (NAME_BYTES + name.len()) as u64;
+        self.name_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes [`Client::keep_name`] back.
+    pub fn drop_name(&self, name: &[u8]) {
+        let bytes = (NAME_BYTES + name.len()) as u64;
+        self.name_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -534,6 +580,7 @@ pub struct Clients {
     next_id: AtomicU64,
     all: Mutex<BTreeMap<u64, Arc<Client>>>,
     owed: Arc<Owed>,
+    memory: Arc<ClientMemory>,
 }
 
 impl Clients {
@@ -543,7 +590,13 @@ impl Clients {
             next_id: AtomicU64::new(0),
             all: Mutex::default(),
             owed: Arc::new(owed),
+            memory: Arc::default(),
         }
+    }
+
+    /// What they cost together.
+    pub fn memory(&self) -> &ClientMemory {
+        &self.memory
     }
 
     /// What they may owe.
@@ -554,7 +607,9 @@ impl Clients {
     /// Takes a client in.
     pub fn add(&self, from: Arrival) -> Arc<Client> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = Arc::new(Client::new(id, from, self.owed.clone()));
+        let (owed, memory) = (self.owed.clone(), self.memory.clone());
+        let client = Arc::new(Client::new(id, from, owed, memory));
+        client.note_memory();
         self.all.lock().insert(id, client.clone());
         client
     }

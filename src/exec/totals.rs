@@ -170,6 +170,7 @@ impl Engine {
             &counters.connections,
             &counters.rejected_connections,
             &counters.output_limit_drops,
+            &counters.client_evictions,
             &counters.query_limit_drops,
             &counters.oom_refusals,
             &counters.eviction_ns,

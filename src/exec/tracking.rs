@@ -193,6 +193,7 @@ impl Tracking {
             for &prefix in prefixes {
                 if !own.iter().any(|p| p == prefix) {
                     own.push(prefix.to_vec());
+                    client.keep_name(prefix);
                     all.entry(prefix.to_vec()).or_default().push(client.clone());
                 }
             }
@@ -214,6 +215,7 @@ impl Tracking {
         let own = std::mem::take(&mut *client.tracking.prefixes.lock());
         let mut all = tracking.prefixes.lock();
         for prefix in own {
+            client.drop_name(&prefix);
             if let Some(clients) = all.get_mut(&prefix) {
                 clients.retain(|c| !Arc::ptr_eq(c, client));
                 if clients.is_empty() {

@@ -83,6 +83,11 @@ impl Waiter {
         self.wait.until_ms
     }
 
+    /// Bytes of its words.
+    pub fn bytes(&self) -> usize {
+        self.words.iter().map(Vec::len).sum()
+    }
+
     /// Whether the connection may go on; the reply is in the mail then.
     pub fn is_over(&self) -> bool {
         *self.over.lock()

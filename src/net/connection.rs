@@ -28,6 +28,7 @@ use tokio::time::Sleep;
 use super::stream::Stream;
 use crate::base::clock;
 use crate::config::param;
+use crate::exec::client_eviction;
 use crate::exec::dispatch::{BLOB_MIN, Batch, run_batch};
 use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
@@ -280,6 +281,7 @@ impl Connection {
     /// Writes what the commands of this turn answered.
     fn end_turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
         let result = self.finish(cx, scratch);
+        client_eviction::hold(&self.engine);
         scratch.out.clear();
         scratch.out.shrink(OUTPUT_KEPT);
         Poll::Ready(result)
@@ -346,6 +348,7 @@ impl Connection {
                 self.rest.clear();
                 self.keep(&scratch.input[..filled]);
                 self.publish();
+                client_eviction::hold(&self.engine);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
@@ -614,9 +617,14 @@ impl Connection {
             Some(partial) => (partial.bytes(), partial.held_bytes()),
             None => (0, 0),
         };
+        let words = self.backlog.iter().flatten();
+        let behind: usize = words.map(|word| word.capacity()).sum();
+        let waiting = self.session.waiting_for.as_ref();
+        set(&client.waiting_bytes, waiting.map_or(0, |w| w.bytes()));
         let held = self.rest.capacity() + held;
-        set(&client.query_bytes, self.rest.len() + bytes);
-        set(&client.query_held, held);
+        set(&client.query_bytes, self.rest.len() + behind + bytes);
+        set(&client.query_held, held + behind);
+        client.note_memory();
         if self.holds_buffer != (held > 0) {
             self.count_buffer(held > 0);
         }
@@ -627,6 +635,7 @@ impl Connection {
         let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
         client.output_bytes.store(left, Ordering::Relaxed);
         client.output_held.store(held, Ordering::Relaxed);
+        client.note_memory();
     }
 
     #[cold]

@@ -78,6 +78,7 @@ fn line_of(
     let (query, held) = (get(&client.query_bytes), get(&client.query_held));
     let subscribed = |kind: usize| client.subscriptions[kind].load(Ordering::Relaxed);
     let output = client.owed_bytes();
+    let argv_bytes = argv_bytes.max(get(&client.waiting_bytes) as usize);
     let last = client.last_command.load(Ordering::Relaxed);
     let command = match (last & 0xffff, last >> 16) {
         (0, _) => "NULL".to_string(),

@@ -427,7 +427,8 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
         totals.expiry_ns / 1_000_000,
     );
     lines.put("evicted_keys", stats.evicted);
-    lines.zeros(&["evicted_clients", "evicted_scripts"]);
+    lines.put("evicted_clients", count(&counters.client_evictions));
+    lines.put("evicted_scripts", 0);
     let eviction_ms = count(&counters.eviction_ns) / 1_000_000;
     lines.put("total_eviction_exceeded_time", eviction_ms);
     lines.put("current_eviction_exceeded_time", 0);

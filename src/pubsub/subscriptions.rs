@@ -51,6 +51,7 @@ impl Subscriptions {
             Kind::Channel | Kind::Shard => self.hub.of(kind).add(name, &self.client),
         };
         self.names[kind as usize].insert(shared);
+        self.client.keep_name(name);
     }
 
     /// Listens to one less; nothing happens where it does not.
@@ -63,6 +64,7 @@ impl Subscriptions {
             Kind::Channel | Kind::Shard => self.hub.of(kind).remove(name, &self.client),
         }
         self.client.subscriptions[kind as usize].fetch_sub(1, Ordering::Relaxed);
+        self.client.drop_name(name);
     }
 
     /// The names of a kind.
