@@ -472,6 +472,19 @@ const SUBCOMMANDS: &[Spec] = &[
             "enabled",
             &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
         )]),
+    Spec::new("import-source", 3, import_source)
+        .flags(NOSCRIPT | LOADING | STALE)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Connection,
+            "8.1.0",
+            "O(1)",
+            "Says whether the connection brings in data from another server (import-mode).",
+        )
+        .args(&[Arg::one_of(
+            "enabled",
+            &[Arg::word("on", "ON"), Arg::word("off", "OFF")],
+        )]),
     Spec::new("no-touch", 3, no_touch)
         .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
         .category(category::CONNECTION)
@@ -621,6 +634,8 @@ const HELP: &[&str] = &[
     "    * LIB-VER: its version.",
     "NO-EVICT (ON|OFF)",
     "    Spare this connection when clients take too much memory.",
+    "IMPORT-SOURCE (ON|OFF)",
+    "    In import-mode, see keys whose time is over, too.",
     "NO-TOUCH (ON|OFF)",
     "    Read without counting as a use of the keys.",
 ];
@@ -837,6 +852,17 @@ fn store(flag: &AtomicBool, on: bool) {
 fn no_evict(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let on = switch(ctx)?;
     store(&ctx.session.client.no_evict, on);
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// What was begun may be ended at any time.
+fn import_source(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let on = switch(ctx);
+    if !ctx.engine.effects.is_importing() && !matches!(on, Ok(false)) {
+        return Err(Error::new("ERR Server is not in import mode"));
+    }
+    store(&ctx.session.client.imports, on?);
     ctx.reply.ok();
     Ok(())
 }

@@ -297,6 +297,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let client = &session.client;
     client.no_touch.store(false, Ordering::Relaxed);
     client.no_evict.store(false, Ordering::Relaxed);
+    client.imports.store(false, Ordering::Relaxed);
     let mut names = client.names.lock();
     // What it said of its library stays true.
     names.name.clear();

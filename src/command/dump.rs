@@ -87,7 +87,7 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         ms => Some(ms.saturating_add(ctx.txn.now_ms)),
     };
     ctx.reply.ok();
-    if deadline.is_some_and(|ms| ms <= ctx.txn.now_ms) {
+    if deadline.is_some_and(|ms| ctx.txn.is_past(ms)) {
         if let Some(found) = found {
             ctx.txn.remove(&key, found, Event::DEL);
             let word = ctx.engine.effects.removal_word(Removal::Replacement);

@@ -225,7 +225,7 @@ fn set_deadline(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
     let Some(found) = found else {
         return Ok(());
     };
-    if at_ms <= ctx.txn.now_ms {
+    if ctx.txn.is_past(at_ms) {
         ctx.txn.remove_expired(&key, found);
     } else {
         ctx.txn
@@ -508,5 +508,47 @@ mod tests {
             follower.replay(&recorder.take());
             prop_assert_eq!(follower.contents(), kit.contents());
         }
+    }
+
+    #[test]
+    fn in_import_mode_nothing_goes_and_only_its_source_sees_what_is_over() {
+        let mut kit = Kit::new();
+        let mut source = kit.another();
+        assert_eq!(
+            source.run("client import-source on"),
+            "-ERR Server is not in import mode\r\n"
+        );
+        kit.run("config set import-mode yes");
+        assert_eq!(source.run("client import-source on"), "+OK\r\n");
+        kit.run("set a 1");
+        assert_eq!(kit.run("expireat a -1"), ":1\r\n");
+        kit.run("set b 1 pxat 1000");
+        kit.run("hset h f 1 g 2");
+        kit.run("hpexpireat h 1000 fields 1 f");
+        for (line, seen, hidden) in [
+            ("get b", "$1\r\n1\r\n", "$-1\r\n"),
+            ("ttl b", ":0\r\n", ":-2\r\n"),
+            ("keys b", "*1\r\n$1\r\nb\r\n", "*0\r\n"),
+            ("hget h f", "$1\r\n1\r\n", "$-1\r\n"),
+            ("dbsize", ":3\r\n", ":3\r\n"),
+        ] {
+            assert_eq!(source.run(line), seen, "{line}");
+            assert_eq!(kit.run(line), hidden, "{line}");
+        }
+        assert!(!sweep(&kit));
+        assert_eq!(source.run("incr b"), ":2\r\n");
+        kit.run("config set import-mode no");
+        assert_eq!(source.run("get b"), "$-1\r\n");
+        while sweep(&kit) {}
+        assert_eq!(kit.run("dbsize"), ":1\r\n");
+        assert_eq!(kit.run("hlen h"), ":1\r\n");
+        assert_eq!(source.run("client import-source off"), "+OK\r\n");
+    }
+
+    /// One round of the look for what is over; true where there is more.
+    fn sweep(kit: &Kit) -> bool {
+        (0..kit.engine.keyspace.len()).fold(false, |more, shard| {
+            more | crate::exec::sweep::slice(&kit.engine, 0, shard)
+        })
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Pattern<'a> {
 
 fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let pattern = Pattern::new(ctx.args.bytes()?);
-    let (db, now_ms) = (ctx.txn.db, ctx.txn.now_ms);
+    let (db, over_ms) = (ctx.txn.db, ctx.txn.over_ms);
     let mut names = Names::default();
     if let Pattern::Name(bytes) = pattern {
         let digest = hash::digest(bytes);
@@ -134,7 +134,7 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             let mut cursor = Some(0);
             while let Some(from) = cursor {
                 cursor = table.scan(from, |entry| {
-                    let alive = entry.deadline().is_none_or(|ms| ms > now_ms);
+                    let alive = entry.deadline().is_none_or(|ms| ms > over_ms);
                     if alive && pattern.matches(entry.key()) {
                         names.push(entry.key());
                     }
@@ -278,7 +278,7 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut Names) -> u64 {
     let mut visit = Visit {
         options,
-        now_ms: ctx.txn.now_ms,
+        over_ms: ctx.txn.over_ms,
         left: options.count,
         lines_left: options.count.saturating_mul(10),
         names,
@@ -309,7 +309,7 @@ fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut N
 /// One call of SCAN.
 struct Visit<'a> {
     options: &'a Options<'a>,
-    now_ms: u64,
+    over_ms: u64,
     /// Keys still to be looked at.
     left: u64,
     lines_left: u64,
@@ -341,7 +341,7 @@ impl Visit<'_> {
             return;
         }
         match entry.deadline() {
-            Some(ms) if ms <= self.now_ms => self.over.push(entry.key().to_vec()),
+            Some(ms) if ms <= self.over_ms => self.over.push(entry.key().to_vec()),
             _ => self.names.push(entry.key()),
         }
     }

@@ -120,14 +120,14 @@ impl Pattern<'_> {
             bytes: &bytes,
             digest: hash::digest(&bytes),
         };
-        let now_ms = txn.now_ms;
+        let over_ms = txn.over_ms;
         let value = txn.read(&key)?.value();
         match (value, field) {
             (Value::Object(_), None) => None,
             (value, None) => Some(value.with_bytes(Text::from_slice)),
             (Value::Object(object), Some(field)) => match &*object.get() {
                 Object::Hash(hash) => {
-                    let item = hash.get(field, now_ms)?;
+                    let item = hash.get(field, over_ms)?;
                     Some(item.with_bytes(Text::from_slice))
                 }
                 _ => None,

@@ -234,7 +234,8 @@ params! {
     ACTIVE_EXPIRE_EFFORT: Int("active-expire-effort", "1", 1..=10);
     ACTIVEREHASHING: Flag("activerehashing", "yes");
     HASH_SEED: Text("hash-seed", "").immutable().check(check::hash_seed);
-    IMPORT_MODE: Flag("import-mode", "no");
+    /// Whether data is brought in from another server: nothing expires or is evicted.
+    IMPORT_MODE: Flag("import-mode", "no").in_force();
     JEMALLOC_BG_THREAD: Flag("jemalloc-bg-thread", "yes");
     ACTIVEDEFRAG: Flag("activedefrag", "no");
     /// Bytes of waste below which nothing is moved.

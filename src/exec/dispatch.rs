@@ -351,7 +351,7 @@ fn run_one(
                 None => Txn::one_by_one(&engine.keyspace, &engine.effects, session.db, now_ms),
             };
             txn.touch = !session.no_touch || spec.name == "touch";
-            txn.set_client(session.client.id);
+            txn.set_client(&session.client);
             call_handler(engine, session, &mut txn, call, target, out);
             let why = txn.removal;
             let outcome = txn.commit();

@@ -169,8 +169,11 @@ pub struct Effects {
     /// By [`Removal`]: whether values are freed later, by another thread; then it
     /// is an UNLINK for followers, or else a DEL.
     unlinks: [AtomicBool; 4],
-    /// While it lasts, the server removes nothing of its own accord.
+    /// CLIENT PAUSE.
     pub pause: Pause,
+    /// `import-mode`: data is brought in from another server, whose business its
+    /// end is.
+    importing: AtomicBool,
     consumers: RwLock<Vec<Arc<dyn Consumer>>>,
 }
 
@@ -195,8 +198,22 @@ impl Effects {
         self.any.store(!consumers.is_empty(), Ordering::Release);
     }
 
+    /// Whether `import-mode` is on.
+    #[inline]
+    pub fn is_importing(&self) -> bool {
+        self.importing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server removes nothing of its own accord at this time.
+    #[inline]
+    pub fn keeps_all(&self, now_ms: u64) -> bool {
+        self.is_importing() || self.pause.is_on(now_ms)
+    }
+
     /// Makes the settings about removals take effect.
     pub fn configure(&self, settings: &Settings) {
+        let importing = settings.flag(param::IMPORT_MODE);
+        self.importing.store(importing, Ordering::Relaxed);
         for (removal, flag) in [
             (Removal::Expiry, param::LAZYFREE_LAZY_EXPIRE),
             (Removal::Eviction, param::LAZYFREE_LAZY_EVICTION),

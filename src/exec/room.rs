@@ -79,7 +79,7 @@ pub fn note_batch(engine: &Engine, worker: &Worker, commands: u64) {
 /// is left that may go.
 #[cold]
 fn evict_until(engine: &Engine, limit: usize, now_ms: u64, most: usize) -> bool {
-    if engine.keyspace.evictor().is_forbidden() {
+    if engine.keyspace.evictor().is_forbidden() || engine.effects.is_importing() {
         return false;
     }
     let (monitor, settings) = (&engine.latency, &engine.settings);

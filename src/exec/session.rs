@@ -253,6 +253,8 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// CLIENT IMPORT-SOURCE.
+    pub imports: AtomicBool,
     /// CLIENT CAPA REDIRECT: it understands being sent to another server.
     pub redirectable: AtomicBool,
     /// Bytes that came and are not run yet.
@@ -336,6 +338,7 @@ impl Client {
             waiter: Mutex::new(None),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            imports: AtomicBool::new(false),
             redirectable: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),
             query_held: AtomicU64::new(0),

@@ -20,6 +20,8 @@ const FIELDS: usize = 500;
 /// From this jump of the clock on every timer is looked at: the wheel's past is
 /// 8 s long.
 const JUMP_MS: u64 = 5_000;
+/// From here on every time is a jump.
+const LONG_AGO_MS: u64 = 1;
 
 /// Removes what is over in one shard, in one slice, on the thread of a worker;
 /// true where there is more.
@@ -28,6 +30,11 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
         return false;
     }
     let now_ms = clock::unix_ms();
+    if engine.effects.is_importing() {
+        // What is brought in may be over for long: once it goes, by any timer.
+        engine.keyspace.lock(index).swept_ms = LONG_AGO_MS;
+        return false;
+    }
     if engine.effects.pause.is_on(now_ms) {
         return false;
     }

@@ -5,6 +5,8 @@
 //! `remove`, `relocate`, `duplicate`, `flush` or `swap` here, each of which tells whoever watches the key, keeps
 //! the counts, and records its part of the effect. A handler names neither.
 
+use std::sync::atomic::Ordering;
+
 use crate::base::{clock, hash};
 use crate::protocol::error::Error;
 use crate::store::entry::{Draft, Entry, Family, NewValue, Value, View};
@@ -16,6 +18,7 @@ use crate::store::table::{Place, Table};
 
 use super::args::Key;
 use super::effect::{Change, Effect, Effects, Event, Events, Removal};
+use super::session::Client;
 use super::waiting::Changed;
 
 /// Keys whose time is over that a search for a random one may meet while none is
@@ -62,6 +65,9 @@ pub struct Txn<'a> {
     pub db: u32,
     /// The time at which the command runs, in Unix milliseconds.
     pub now_ms: u64,
+    /// What has a deadline up to here is not seen: up to now, or, for who brings in
+    /// data (CLIENT IMPORT-SOURCE), up to no time at all.
+    pub over_ms: u64,
     /// Whether reads count as accesses (CLIENT NO-TOUCH).
     pub touch: bool,
     /// What to tell those who want to hear; none where nobody does.
@@ -95,6 +101,7 @@ impl<'a> Txn<'a> {
             each: false,
             db,
             now_ms,
+            over_ms: now_ms,
             touch: true,
             effect: effects.wanted().then(Box::default),
             changes: 0,
@@ -123,10 +130,19 @@ impl<'a> Txn<'a> {
 
     /// Says which client it is for.
     #[inline]
-    pub fn set_client(&mut self, id: u64) {
+    pub fn set_client(&mut self, client: &Client) {
         if let Some(effect) = &mut self.effect {
-            effect.by = id;
+            effect.by = client.id;
         }
+        if self.effects.is_importing() && client.imports.load(Ordering::Relaxed) {
+            self.over_ms = 0;
+        }
+    }
+
+    /// Whether what gets this deadline goes instead, in Unix milliseconds.
+    #[inline]
+    pub fn is_past(&self, ms: u64) -> bool {
+        ms <= self.now_ms && !self.effects.is_importing()
     }
 
     /// The keyspace's eviction policy.
@@ -176,8 +192,8 @@ impl<'a> Txn<'a> {
         let place = table.find(key.digest, key.bytes)?;
         let found = Found { shard, db, place };
         match table.entry(place).deadline() {
-            Some(ms) if ms <= self.now_ms => {
-                if !self.effects.pause.is_on(self.now_ms) {
+            Some(ms) if ms <= self.over_ms => {
+                if !self.effects.keeps_all(self.now_ms) {
                     self.expire(found);
                 }
                 None
@@ -887,7 +903,7 @@ impl<'a> Txn<'a> {
         loop {
             let key = self.random_entry()?;
             tries += 1;
-            if tries > TRIES_MAX && self.effects.pause.is_on(self.now_ms) {
+            if tries > TRIES_MAX && self.effects.keeps_all(self.now_ms) {
                 return Some(key);
             }
             let digest = hash::digest(&key);

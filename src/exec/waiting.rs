@@ -286,7 +286,7 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
         let mut session = Session::in_place_of(&waiter.client, worker, waiter.db);
         session.no_touch = waiter.no_touch;
         txn.touch = !waiter.no_touch;
-        txn.set_client(waiter.client.id);
+        txn.set_client(&waiter.client);
         let argv: Vec<&[u8]> = waiter.words.iter().map(Vec::as_slice).collect();
         let call = Call {
             spec: waiter.spec,

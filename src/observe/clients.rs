@@ -23,6 +23,7 @@ pub fn flags(client: &Client) -> String {
         ('U', client.is_unix),
         ('e', is_on(&client.no_evict)),
         ('T', is_on(&client.no_touch)),
+        ('I', is_on(&client.imports)),
     ];
     let set: String = all
         .iter()

@@ -69,7 +69,7 @@ pub(super) fn hpexpireat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 fn set_deadlines(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, now_ms, over_ms) = (ctx.args.key()?, ctx.txn.now_ms, ctx.txn.over_ms);
     let time = ctx.args.bytes()?;
     let words = ctx.args.rest();
     let (condition, fields) = named_fields(words, 1, Condition::parse)?;
@@ -80,18 +80,18 @@ fn set_deadlines(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
         fields.iter().for_each(|_| ctx.reply.int(NO_FIELD));
         return Ok(());
     };
-    let is_past = at_ms <= now_ms;
+    let is_past = ctx.txn.is_past(at_ms);
     let reply = &mut ctx.reply;
     let changed: Vec<&[u8]> = ctx.txn.update(&key, found, |hash: &mut Hash, events| {
         let mut changed = Vec::new();
         for field in fields {
-            let code = match hash.deadline(field, now_ms) {
+            let code = match hash.deadline(field, over_ms) {
                 None => NO_FIELD,
                 Some(before) if !condition.allows(before, at_ms) => REFUSED,
                 Some(_) => {
                     changed.push(*field);
                     match is_past {
-                        true => hash.remove(field, now_ms),
+                        true => hash.remove(field, over_ms),
                         false => hash.set_deadline(field, Some(at_ms)),
                     };
                     if is_past { GONE } else { DONE }
@@ -131,7 +131,7 @@ fn words(first: &[&[u8]], rest: &[&[u8]]) -> Vec<Vec<u8>> {
 
 /// HPERSIST key FIELDS numfields field [field …]
 pub(super) fn hpersist(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let fields = fields_alone(&mut ctx.args, Error::NUM_FIELDS)?;
     let found = ctx.txn.find_as::<Hash>(&key)?;
     ctx.reply.array(fields.len());
@@ -143,7 +143,7 @@ pub(super) fn hpersist(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.txn.update(&key, found, |hash: &mut Hash, events| {
         let mut any = false;
         for field in fields {
-            let code = match hash.deadline(field, now_ms) {
+            let code = match hash.deadline(field, over_ms) {
                 None => NO_FIELD,
                 Some(None) => NO_DEADLINE,
                 Some(Some(_)) => {
@@ -184,12 +184,12 @@ pub(super) fn hpexpiretime(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 fn tell_deadlines(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, now_ms, over_ms) = (ctx.args.key()?, ctx.txn.now_ms, ctx.txn.over_ms);
     let fields = fields_alone(&mut ctx.args, Error::SYNTAX)?;
     let hash = ctx.txn.read_as::<Hash>(&key)?;
     ctx.reply.array(fields.len());
     for field in fields {
-        let deadline = hash.as_deref().map(|h| h.deadline(field, now_ms));
+        let deadline = hash.as_deref().map(|h| h.deadline(field, over_ms));
         ctx.reply.int(match deadline.flatten() {
             None => NO_FIELD,
             Some(None) => NO_DEADLINE,
@@ -203,13 +203,13 @@ fn tell_deadlines(ctx: &mut Ctx<'_, '_>, unit: Unit) -> Result<(), Error> {
 
 /// HGETEX key [expiration] FIELDS numfields field [field …]
 pub(super) fn hgetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, now_ms, over_ms) = (ctx.args.key()?, ctx.txn.now_ms, ctx.txn.over_ms);
     let parse = |words| Options::parse(Takes::HgetEx, words);
     let (options, fields) = named_fields(ctx.args.rest(), 1, parse)?;
     let found = ctx.txn.look_up_as::<Hash>(&key)?;
     let deadline = options.expiry.deadline(ctx.spec.name, now_ms, 0)?;
     let change = match (options.expiry, deadline) {
-        (_, Some(at_ms)) if at_ms <= now_ms => Some(Change::Remove),
+        (_, Some(at_ms)) if ctx.txn.is_past(at_ms) => Some(Change::Remove),
         (_, Some(at_ms)) => Some(Change::Expire(at_ms)),
         (options::Expiry::Persist, _) => Some(Change::Persist),
         _ => None,
@@ -220,7 +220,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         (Some(found), None) => {
             let hash = ctx.txn.view::<Hash>(found);
             for field in fields {
-                write_item(&mut ctx.reply, hash.get(field, now_ms));
+                write_item(&mut ctx.reply, hash.get(field, over_ms));
             }
         }
         (Some(found), Some(change)) => read_and_change(ctx, &key, found, fields, change),
@@ -243,15 +243,15 @@ fn read_and_change(
     fields: &[&[u8]],
     change: Change,
 ) {
-    let now_ms = ctx.txn.now_ms;
+    let over_ms = ctx.txn.over_ms;
     let reply = &mut ctx.reply;
     let changed: Vec<&[u8]> = ctx.txn.update(key, found, |hash: &mut Hash, events| {
         let mut changed = Vec::new();
         for field in fields {
-            write_item(reply, hash.get(field, now_ms));
-            let is_changed = match (change, hash.deadline(field, now_ms)) {
+            write_item(reply, hash.get(field, over_ms));
+            let is_changed = match (change, hash.deadline(field, over_ms)) {
                 (_, None) | (Change::Persist, Some(None)) => false,
-                (Change::Remove, _) => hash.remove(field, now_ms),
+                (Change::Remove, _) => hash.remove(field, over_ms),
                 (Change::Expire(at_ms), _) => hash.set_deadline(field, Some(at_ms)),
                 (Change::Persist, _) => hash.set_deadline(field, None),
             };
@@ -290,7 +290,7 @@ fn read_and_change(
 
 /// HSETEX key [NX|XX] [FNX|FXX] [expiration] FIELDS numfields field value [field value …]
 pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, now_ms, over_ms) = (ctx.args.key()?, ctx.txn.now_ms, ctx.txn.over_ms);
     let parse = |words| Options::parse(Takes::HsetEx, words);
     let (options, pairs) = named_fields(ctx.args.rest(), 2, parse)?;
     let found = ctx.txn.find_as::<Hash>(&key)?;
@@ -304,7 +304,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         false => None,
     };
     let is_there =
-        |field: &[u8]| found.is_some_and(|f| ctx.txn.view::<Hash>(f).get(field, now_ms).is_some());
+        |field: &[u8]| found.is_some_and(|f| ctx.txn.view::<Hash>(f).get(field, over_ms).is_some());
     let mut fields = pairs.iter().step_by(2);
     let is_wanted = is_wanted
         && match options.fields {
@@ -315,7 +315,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.reply.flag(is_wanted);
     match deadline {
         _ if !is_wanted => {}
-        Some(at_ms) if at_ms <= now_ms => remove_instead(ctx.txn, &key, found, pairs),
+        Some(at_ms) if ctx.txn.is_past(at_ms) => remove_instead(ctx.txn, &key, found, pairs),
         _ => set_with_deadline(ctx, &key, found, pairs, &options, deadline),
     }
     Ok(())
@@ -329,7 +329,7 @@ fn set_with_deadline(
     options: &Options<'_>,
     deadline: Option<u64>,
 ) {
-    let now_ms = ctx.txn.now_ms;
+    let over_ms = ctx.txn.over_ms;
     let limits = limits(ctx.engine);
     let keeps = options.expiry == options::Expiry::Keep;
     let expiry = match deadline {
@@ -342,7 +342,7 @@ fn set_with_deadline(
         let mut over = Vec::new();
         for pair in pairs.chunks_exact(2) {
             let before = tally.expired;
-            tally.count(hash.set(pair[0], pair[1], expiry, now_ms, limits));
+            tally.count(hash.set(pair[0], pair[1], expiry, over_ms, limits));
             if keeps && tally.expired > before {
                 over.push(pair[0]);
             }

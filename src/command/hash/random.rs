@@ -12,10 +12,10 @@ use crate::types::sample::{self, DRAWS_MAX};
 
 /// HRANDFIELD key [count [WITHVALUES]]
 pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     if ctx.args.is_empty() {
         let hash = ctx.txn.read_as::<Hash>(&key)?;
-        let drawn = hash.as_deref().and_then(|h| h.random(now_ms));
+        let drawn = hash.as_deref().and_then(|h| h.random(over_ms));
         write_item(&mut ctx.reply, drawn.map(|(field, _)| field));
         return Ok(());
     }
@@ -34,12 +34,12 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         reply: &mut ctx.reply,
         with_values,
     };
-    let Some(hash) = hash.filter(|h| h.live(now_ms) > 0) else {
+    let Some(hash) = hash.filter(|h| h.live(over_ms) > 0) else {
         drawn.begin(0);
         return Ok(());
     };
     if let Ok(count) = usize::try_from(count) {
-        draw_different(&hash, now_ms, count, &mut drawn);
+        draw_different(&hash, over_ms, count, &mut drawn);
         return Ok(());
     }
     let draws = count.unsigned_abs();
@@ -51,7 +51,7 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         if most.is_some_and(|most| drawn.reply.output().len() > most) {
             break;
         }
-        if let Some((field, value)) = hash.random(now_ms) {
+        if let Some((field, value)) = hash.random(over_ms) {
             drawn.write(field, value);
         }
     }
@@ -59,8 +59,8 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 /// Draws as many different fields as are wanted, or all.
-fn draw_different(hash: &Hash, now_ms: u64, wanted: usize, drawn: &mut Drawn<'_, '_>) {
-    let live = hash.live(now_ms);
+fn draw_different(hash: &Hash, over_ms: u64, wanted: usize, drawn: &mut Drawn<'_, '_>) {
+    let live = hash.live(over_ms);
     let ranks = sample::ranks(live, wanted);
     drawn.begin(ranks.len());
     if live == hash.len() {
@@ -68,7 +68,7 @@ fn draw_different(hash: &Hash, now_ms: u64, wanted: usize, drawn: &mut Drawn<'_,
         return;
     }
     let (mut rank, mut ranks) = (0, ranks.into_iter().peekable());
-    hash.each(now_ms, |field, value| {
+    hash.each(over_ms, |field, value| {
         if ranks.next_if_eq(&rank).is_some() {
             drawn.write(field, value);
         }
@@ -101,7 +101,7 @@ impl Drawn<'_, '_> {
 
 /// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]
 pub(super) fn hscan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let cursor = parse_cursor(ctx.args.bytes()?).ok_or(Error::CURSOR)?;
     let mut names = Names::default();
     let Some(hash) = ctx.txn.read_as::<Hash>(&key)? else {
@@ -111,7 +111,7 @@ pub(super) fn hscan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let options = Options::parse(&mut ctx.args, Over::Hash)?;
     let next = options.walk(cursor, |cursor| {
         let mut met = 0;
-        let next = hash.scan(cursor, now_ms, |field, value| {
+        let next = hash.scan(cursor, over_ms, |field, value| {
             met += 1;
             if field.with_bytes(|name| options.pattern.matches(name)) {
                 field.with_bytes(|name| names.push(name));

@@ -31,7 +31,7 @@ pub(super) fn hmset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// Stores all pairs and returns how many of the fields were not there.
 fn store(ctx: &mut Ctx<'_, '_>) -> Result<usize, Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let words = ctx.args.rest();
     if !words.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.spec.name));
@@ -42,7 +42,7 @@ fn store(ctx: &mut Ctx<'_, '_>) -> Result<usize, Error> {
         let mut tally = Tally::default();
         hash.prepare(words, limits);
         for pair in words.chunks_exact(2) {
-            tally.count(hash.set(pair[0], pair[1], Expiry::Never, now_ms, limits));
+            tally.count(hash.set(pair[0], pair[1], Expiry::Never, over_ms, limits));
         }
         tally.push_event(events);
         events.push(HSET);
@@ -54,12 +54,12 @@ fn store(ctx: &mut Ctx<'_, '_>) -> Result<usize, Error> {
 
 /// HSETNX key field value
 pub(super) fn hsetnx(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let words = ctx.args.rest();
     let field = words[0];
     let limits = limits(ctx.engine);
     let found = ctx.txn.find_as::<Hash>(&key)?;
-    let is_there = found.is_some_and(|f| ctx.txn.view::<Hash>(f).get(field, now_ms).is_some());
+    let is_there = found.is_some_and(|f| ctx.txn.view::<Hash>(f).get(field, over_ms).is_some());
     ctx.reply.flag(!is_there);
     if is_there {
         return Ok(());
@@ -68,7 +68,7 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let tally = change(ctx.txn, &key, found, |hash, events| {
         let mut tally = Tally::default();
         hash.prepare(words, limits);
-        tally.count(hash.set(field, words[1], Expiry::Never, now_ms, limits));
+        tally.count(hash.set(field, words[1], Expiry::Never, over_ms, limits));
         tally.push_event(events);
         events.push(HSET);
         tally
@@ -83,11 +83,11 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// HDEL key field [field …]
 pub(super) fn hdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let fields = ctx.args.rest();
     let removed = match ctx.txn.find_as::<Hash>(&key)? {
         Some(found) => ctx.txn.update(&key, found, |hash: &mut Hash, events| {
-            let removed = fields.iter().filter(|f| hash.remove(f, now_ms)).count();
+            let removed = fields.iter().filter(|f| hash.remove(f, over_ms)).count();
             if removed > 0 {
                 events.push(HDEL);
             }
@@ -101,7 +101,7 @@ pub(super) fn hdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// HGETDEL key FIELDS numfields field [field …]
 pub(super) fn hgetdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let fields = fields_alone(&mut ctx.args, Error::NUM_FIELDS)?;
     let found = ctx.txn.find_as::<Hash>(&key)?;
     ctx.reply.array(fields.len());
@@ -113,8 +113,8 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.txn.update(&key, found, |hash: &mut Hash, events| {
         let mut removed = false;
         for field in fields {
-            write_item(reply, hash.get(field, now_ms));
-            removed |= hash.remove(field, now_ms);
+            write_item(reply, hash.get(field, over_ms));
+            removed |= hash.remove(field, over_ms);
         }
         if removed {
             events.push(HDEL);
@@ -125,11 +125,11 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// HINCRBY key field increment
 pub(super) fn hincrby(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let field = ctx.args.bytes()?;
     let increment = ctx.args.int()?;
     let found = ctx.txn.find_as::<Hash>(&key)?;
-    let old = match found.and_then(|f| ctx.txn.view::<Hash>(f).get(field, now_ms).map(|v| v.int()))
+    let old = match found.and_then(|f| ctx.txn.view::<Hash>(f).get(field, over_ms).map(|v| v.int()))
     {
         Some(number) => number.ok_or(Error::HASH_NOT_INTEGER)?,
         None => 0,
@@ -147,7 +147,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// HINCRBYFLOAT key field increment
 pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (key, now_ms) = (ctx.args.key()?, ctx.txn.now_ms);
+    let (key, over_ms) = (ctx.args.key()?, ctx.txn.over_ms);
     let field = ctx.args.bytes()?;
     let increment = Float80::parse(ctx.args.bytes()?).ok_or(Error::NOT_FLOAT)?;
     if !increment.is_finite() {
@@ -158,7 +158,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let old = match found {
         Some(found) => {
             let hash = ctx.txn.view::<Hash>(found);
-            hash.get(field, now_ms).map(|v| v.with_bytes(read))
+            hash.get(field, over_ms).map(|v| v.with_bytes(read))
         }
         None => None,
     };
@@ -180,12 +180,12 @@ fn put_sum(
     event: Event,
 ) -> Result<Option<u64>, Error> {
     let limits = limits(ctx.engine);
-    let now_ms = ctx.txn.now_ms;
+    let over_ms = ctx.txn.over_ms;
     let found = ctx.txn.find_as::<Hash>(key)?;
     let (tally, deadline) = change(ctx.txn, key, found, |hash, events| {
         let mut tally = Tally::default();
-        let deadline = hash.deadline(field, now_ms).flatten();
-        tally.count(hash.set(field, text, Expiry::Keep, now_ms, limits));
+        let deadline = hash.deadline(field, over_ms).flatten();
+        tally.count(hash.set(field, text, Expiry::Keep, over_ms, limits));
         tally.push_event(events);
         events.push(event);
         (tally, deadline)

@@ -83,7 +83,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let entry = ctx.txn.entry(found);
     write_value(&mut ctx.reply, string(entry)?);
     match deadline {
-        Some(ms) if ms <= ctx.txn.now_ms => ctx.txn.remove_expired(&key, found),
+        Some(ms) if ctx.txn.is_past(ms) => ctx.txn.remove_expired(&key, found),
         Some(ms) => {
             ctx.txn.set_deadline(&key, found, deadline, Event::EXPIRE);
             ctx.txn.rewrite(|| {

@@ -113,7 +113,7 @@ fn write(
         return Ok(false);
     }
     let deadline = match deadline {
-        Some(ms) if ms <= ctx.txn.now_ms => {
+        Some(ms) if ctx.txn.is_past(ms) => {
             if let Some(found) = found {
                 ctx.txn.remove_expired(key, found);
             }
