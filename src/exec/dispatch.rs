@@ -27,6 +27,7 @@ use crate::protocol::error::Error;
 use crate::protocol::output::Output;
 use crate::protocol::reply::Reply;
 use crate::store::entry::Blob;
+use crate::store::keyspace::Locked;
 
 /// From this size on an argument is kept in the memory that it was read into.
 pub use crate::store::entry::BLOB_MIN;
@@ -345,10 +346,10 @@ fn run_one(
                 Reply::new(out, session.resp3).simple("QUEUED");
                 return None;
             }
-            let txn = transaction(engine, session, call, spec, now_ms);
-            let mut txn = match txn {
-                Some(txn) => txn,
-                None => Txn::one_by_one(&engine.keyspace, &engine.effects, session.db, now_ms),
+            let (keyspace, effects, db) = (&engine.keyspace, &engine.effects, session.db);
+            let mut txn = match lock_declared(engine, session, call, spec) {
+                Some(locked) => Txn::new(keyspace, effects, locked, db, now_ms),
+                None => Txn::one_by_one(keyspace, effects, db, now_ms),
             };
             txn.touch = !session.no_touch || spec.name == "touch";
             txn.set_client(&session.client);
@@ -537,19 +538,18 @@ fn queue(session: &mut Session, call: &Call<'_>, target: Target) {
 /// Locks what a command declared; `None` where it goes through the shards one
 /// by one.
 #[inline]
-fn transaction<'t>(
+fn lock_declared<'t>(
     engine: &'t Engine,
     session: &Session,
     call: &Call<'_>,
     spec: &Spec,
-    now_ms: u64,
-) -> Option<Txn<'t>> {
+) -> Option<Locked<'t>> {
     let keyspace = &engine.keyspace;
-    let locked = match (spec.scope_of(call.argv), call.keys) {
-        (Scope::Keys, []) => crate::store::keyspace::Locked::None,
+    Some(match (spec.scope_of(call.argv), call.keys) {
+        (Scope::Keys, []) => Locked::None,
         (Scope::Keys, [key]) => {
             let shard = keyspace.shard_of(key.digest);
-            crate::store::keyspace::Locked::One(shard, keyspace.lock(shard))
+            Locked::One(shard, keyspace.lock(shard))
         }
         (Scope::Keys, keys) => {
             let mut shards: SmallVec<[usize; 16]> =
@@ -559,14 +559,7 @@ fn transaction<'t>(
         (Scope::Each, _) => return None,
         (Scope::All, _) => keyspace.lock_all(),
         (Scope::Queued, _) => super::multi::lock_queued(engine, session),
-    };
-    Some(Txn::new(
-        keyspace,
-        &engine.effects,
-        locked,
-        session.db,
-        now_ms,
-    ))
+    })
 }
 
 /// Runs a handler within a transaction, and stops the client where it waits.

@@ -32,6 +32,10 @@ pub struct Keyspace {
 /// Shards that are locked together.
 pub type Locked<'a> = Held<MutexGuard<'a, Shard>>;
 
+/// Shards that are held without an allocation. A transaction, which is moved about
+/// for every command, has room for all of them.
+const HELD: usize = 4;
+
 /// What is locked together, by guards `G`: the tests lock something else.
 pub enum Held<G> {
     /// None of them.
@@ -39,7 +43,7 @@ pub enum Held<G> {
     /// One: nearly every command.
     One(usize, G),
     /// Some, by rising index.
-    Some(SmallVec<[(usize, G); 16]>),
+    Some(SmallVec<[(usize, G); HELD]>),
     /// All of them.
     All(Vec<G>),
 }
