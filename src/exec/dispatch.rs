@@ -563,7 +563,7 @@ fn lock_declared<'t>(
 }
 
 /// Runs a handler within a transaction, and stops the client where it waits.
-#[inline]
+#[inline(always)]
 fn call_handler<'t>(
     engine: &'t Engine,
     session: &mut Session,
@@ -614,7 +614,7 @@ fn remember_reads(
 }
 
 /// Runs a handler, and returns what it waits for.
-#[inline]
+#[inline(always)]
 fn handle<'t>(
     engine: &'t Engine,
     session: &mut Session,
