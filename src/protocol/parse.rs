@@ -343,8 +343,9 @@ impl Partial {
                 Line::Whole(digits, next) => {
                     let bytes = bulk_bytes(digits, limits)?;
                     // Room is made as the bytes come: a client that only
-                    // announces half a gigabyte does not get it.
-                    let room = (bytes + 2).min(1024 * 1024);
+                    // announces half a gigabyte does not get it. A whole MiB has
+                    // room for its line's end, too, however it comes.
+                    let room = bytes.min(1024 * 1024) + 2;
                     let held = match spare.is_empty() && spare.capacity() == room {
                         true => std::mem::take(spare),
                         false => Vec::with_capacity(room),

