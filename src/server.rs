@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::base::{clock, log, units};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
+use crate::exec::spec::CommandTable;
 use crate::exec::{client_eviction, files, latency, logging, room, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
@@ -38,6 +39,13 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
         eprintln!("{message}");
         return 1;
     }
+    let commands = match command::table_for(&settings) {
+        Ok(commands) => commands,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
     // Before there is another thread.
     let is_wanted = settings.flag(param::SET_PROC_TITLE);
     let title = is_wanted.then(Title::take).and_then(Result::ok);
@@ -59,7 +67,7 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(settings, from_file, title)),
+        Ok(runtime) => runtime.block_on(serve(settings, commands, from_file, title)),
         Err(error) => {
             warning!("No event loop to be had: {error}");
             1
@@ -105,6 +113,7 @@ fn entitle(engine: &Arc<Engine>, title: Title) {
 
 async fn serve(
     settings: Arc<Settings>,
+    commands: CommandTable,
     from_file: Option<PathBuf>,
     title: Option<Title>,
 ) -> ExitCode {
@@ -117,7 +126,7 @@ async fn serve(
         }
     };
     let count = settings.int(param::IO_THREADS).max(1) as usize;
-    let engine = Arc::new(Engine::new(settings.clone(), command::table(), count));
+    let engine = Arc::new(Engine::new(settings.clone(), commands, count));
     crash::watch(engine.clone());
     tokio::spawn(watchdog::watch(engine.clone()));
     if let Some(title) = title {

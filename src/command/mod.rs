@@ -1,5 +1,6 @@
 //! The command families: each file is one, with its specs and its handlers.
 
+use crate::config::{LoadError, Settings};
 use crate::exec::engine::Engine;
 use crate::exec::spec::{CommandTable, Spec};
 
@@ -85,4 +86,17 @@ pub fn configure(engine: &Engine) {
 /// The table of all commands.
 pub fn table() -> CommandTable {
     CommandTable::new(FAMILIES)
+}
+
+/// The same, by the names that the settings give them (`rename-command`).
+pub fn table_for(settings: &Settings) -> Result<CommandTable, LoadError> {
+    let mut table = table();
+    for directive in settings.directives("rename-command") {
+        if let [old, new] = &directive.args[..] {
+            table
+                .rename(old, new)
+                .map_err(|why| directive.refuse(why))?;
+        }
+    }
+    Ok(table)
 }

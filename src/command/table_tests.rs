@@ -195,3 +195,24 @@ fn only_what_takes_a_moment_shares_a_look_at_the_clock() {
         assert!(!is_brief(name, 4), "{name}");
     }
 }
+
+#[test]
+fn a_command_is_found_by_the_name_that_it_was_given() {
+    let mut table = super::table();
+    let number = |table: &CommandTable, name: &str| Some(table.find(name.as_bytes())?.0);
+    let (get, set) = (number(&table, "get"), number(&table, "set"));
+    let refused = |result| assert_eq!(result, Err("Target command name already exists"));
+    assert_eq!(table.rename(b"GET", b"Fetch"), Ok(()));
+    assert_eq!(number(&table, "get"), None);
+    assert_eq!(number(&table, "FETCH"), get);
+    assert_eq!(
+        table.rename(b"get", b"x"),
+        Err("No such command in rename-command")
+    );
+    refused(table.rename(b"set", b"fetch"));
+    assert_eq!(number(&table, "set"), set);
+    assert_eq!(table.rename(b"set", b"get"), Ok(()));
+    assert_eq!(number(&table, "get"), set);
+    assert_eq!(table.rename(b"get", b""), Ok(()));
+    assert_eq!(number(&table, "get"), None);
+}

@@ -41,7 +41,8 @@ impl Kit {
             panic!("not a run");
         };
         let settings = Settings::load(sources).expect("valid settings");
-        let engine = Engine::new(Arc::new(settings), super::table(), workers);
+        let commands = super::table_for(&settings).expect("commands of these names");
+        let engine = Engine::new(Arc::new(settings), commands, workers);
         super::configure(&engine);
         Kit::client_of(Arc::new(engine), 0)
     }

@@ -209,7 +209,8 @@ impl Settings {
             .filter(|(param, given)| **given && !param.is_in_force())
             .map(|(param, _)| param.name());
         let mut names: Vec<&str> = params.collect();
-        for directive in &self.directives {
+        let directives = self.directives.iter();
+        for directive in directives.filter(|d| d.name != "rename-command") {
             if !names.contains(&directive.name.as_str()) {
                 names.push(&directive.name);
             }

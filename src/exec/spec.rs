@@ -675,6 +675,9 @@ pub struct CommandTable {
     specs: Vec<&'static Spec>,
     /// Open addressing by the name's digest; indices into `specs`.
     slots: Vec<Option<u16>>,
+    /// Names that `rename-command` gave or took away, in lower case, each with what
+    /// it stands for.
+    renamed: Vec<(Vec<u8>, Option<usize>)>,
     /// Where the counters of each command's subcommands begin.
     sub_counters: Vec<usize>,
     counters: usize,
@@ -695,6 +698,7 @@ impl CommandTable {
             .collect();
         let mut table = CommandTable {
             slots: vec![None; size],
+            renamed: Vec::new(),
             specs,
             sub_counters,
             counters,
@@ -709,9 +713,42 @@ impl CommandTable {
         table
     }
 
+    /// Has a command found by another name instead, by none where that is empty;
+    /// elsewhere it keeps its own. An error, with why, where there is no such
+    /// command, or one of the new name.
+    pub fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), &'static str> {
+        let (number, _) = self.find(old).ok_or("No such command in rename-command")?;
+        if self.find(new).is_some() && !new.eq_ignore_ascii_case(old) {
+            return Err("Target command name already exists");
+        }
+        self.name(old, None);
+        if !new.is_empty() {
+            self.name(new, Some(number));
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, name: &[u8], number: Option<usize>) {
+        let name = name.to_ascii_lowercase();
+        self.renamed.retain(|(other, _)| *other != name);
+        self.renamed.push((name, number));
+    }
+
+    #[cold]
+    fn find_renamed(&self, name: &[u8]) -> Option<Option<usize>> {
+        let mut all = self.renamed.iter();
+        let found = all.find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, number)| *number)
+    }
+
     /// A command of this name, and its number.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<(usize, &'static Spec)> {
+        if !self.renamed.is_empty()
+            && let Some(number) = self.find_renamed(name)
+        {
+            return number.map(|number| (number, self.specs[number]));
+        }
         let mask = self.slots.len() - 1;
         let mut at = name_hash(name) as usize & mask;
         while let Some(i) = self.slots[at] {

@@ -639,3 +639,14 @@ def test_an_address_that_is_not_ours_stops_the_start():
 def test_listening_nowhere_is_refused():
     got = run("--port", "0", "--bind", "127.0.0.1")
     assert got.returncode == 1
+
+
+def test_commands_go_by_the_names_that_they_were_given(start_server):
+    s = start_server(config="rename-command FLUSHALL \"\"\nrename-command GET fetch\n")
+    with s.raw() as c:
+        c.says("SET k v", OK)
+        c.says("FETCH k", "v")
+        assert c.call("GET", "k").startswith("ERR unknown command 'GET'")
+        assert c.call("FLUSHALL").startswith("ERR unknown command 'FLUSHALL'")
+        c.says("CONFIG REWRITE", OK)
+    assert "rename-command GET fetch" in s.config_path.read_text()

@@ -238,7 +238,7 @@ fn other_directives_are_kept_for_the_layers_that_act_on_them() {
     assert!(error.contains("at line 3") && error.contains("\nNo such command in rename-command\n"));
     assert_eq!(
         settings.not_in_force(),
-        ["user", "rename-command", "loadmodule", "json.limit"]
+        ["user", "loadmodule", "json.limit"]
     );
 }
 
