@@ -936,6 +936,7 @@ mod tests {
         for line in [
             "client no-evict on",
             "client no-touch on",
+            "readonly",
             "watch k:0",
             "multi",
         ] {
@@ -943,7 +944,7 @@ mod tests {
         }
         kit.run("debug populate 1 k");
         let line = kit.run("client list id 2");
-        assert_eq!(field(&line, "flags"), "xdeT");
+        assert_eq!(field(&line, "flags"), "xdreT");
         assert_eq!(field(&line, "multi"), "0");
         other.run("reset");
         assert_eq!(field(&kit.run("client list id 2"), "flags"), "N");

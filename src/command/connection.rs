@@ -113,6 +113,24 @@ pub const SPECS: &[Spec] = &[
             "O(1)",
             "Makes the connection as if it had just come.",
         ),
+    Spec::new("readonly", 1, read_only)
+        .flags(LOADING | STALE | FAST)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Cluster,
+            "3.0.0",
+            "O(1)",
+            "Lets the connection read from a replica of a cluster.",
+        ),
+    Spec::new("readwrite", 1, read_write)
+        .flags(LOADING | STALE | FAST)
+        .category(category::CONNECTION)
+        .doc(
+            Group::Cluster,
+            "3.0.0",
+            "O(1)",
+            "Has a replica of a cluster send the connection to its primary again.",
+        ),
     Spec::new("select", 2, select)
         .flags(LOADING | STALE | FAST | ALLOW_BUSY)
         .category(category::CONNECTION)
@@ -298,6 +316,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     client.no_touch.store(false, Ordering::Relaxed);
     client.no_evict.store(false, Ordering::Relaxed);
     client.imports.store(false, Ordering::Relaxed);
+    client.reads_replicas.store(false, Ordering::Relaxed);
     let mut names = client.names.lock();
     // What it said of its library stays true.
     names.name.clear();
@@ -305,6 +324,20 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     drop(names);
     ctx.reply.set_resp3(false);
     ctx.reply.simple("RESET");
+    Ok(())
+}
+
+fn read_only(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let client = &ctx.session.client;
+    client.reads_replicas.store(true, Ordering::Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn read_write(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let client = &ctx.session.client;
+    client.reads_replicas.store(false, Ordering::Relaxed);
+    ctx.reply.ok();
     Ok(())
 }
 
@@ -476,5 +509,14 @@ mod tests {
         let mut kit = Kit::new();
         assert_eq!(kit.run("POST / HTTP/1.1"), "");
         assert_eq!(kit.session.closing, Closing::Now);
+    }
+
+    #[test]
+    fn a_connection_says_whether_it_reads_from_replicas() {
+        let mut kit = Kit::new();
+        assert_eq!(kit.run("readonly"), "+OK\r\n");
+        assert!(kit.run("client info").contains(" flags=r "));
+        assert_eq!(kit.run("readwrite"), "+OK\r\n");
+        assert!(kit.run("client info").contains(" flags=N "));
     }
 }

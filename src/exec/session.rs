@@ -255,6 +255,8 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// CLIENT IMPORT-SOURCE.
     pub imports: AtomicBool,
+    /// READONLY.
+    pub reads_replicas: AtomicBool,
     /// CLIENT CAPA REDIRECT: it understands being sent to another server.
     pub redirectable: AtomicBool,
     /// Bytes that came and are not run yet.
@@ -339,6 +341,7 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             imports: AtomicBool::new(false),
+            reads_replicas: AtomicBool::new(false),
             redirectable: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),
             query_held: AtomicU64::new(0),

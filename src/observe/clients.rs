@@ -21,6 +21,7 @@ pub fn flags(client: &Client) -> String {
         ('d', client.is_watch_broken()),
         ('A', client.is_killed()),
         ('U', client.is_unix),
+        ('r', is_on(&client.reads_replicas)),
         ('e', is_on(&client.no_evict)),
         ('T', is_on(&client.no_touch)),
         ('I', is_on(&client.imports)),

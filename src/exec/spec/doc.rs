@@ -174,6 +174,8 @@ pub enum Group {
     Stream,
     /// Transactions.
     Transactions,
+    /// Several servers that share the keys.
+    Cluster,
 }
 
 impl Group {
@@ -194,6 +196,7 @@ impl Group {
             Group::PubSub => "pubsub",
             Group::Stream => "stream",
             Group::Transactions => "transactions",
+            Group::Cluster => "cluster",
         }
     }
 }
