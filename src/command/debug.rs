@@ -109,7 +109,9 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             "DEBUG PANIC called at Unix time {}",
             clock::unix_ms() / 1000
         ),
-        (b"oom", _) => drop(Vec::<u8>::with_capacity(isize::MAX as usize)),
+        (b"oom", _) => drop(std::hint::black_box(Vec::<u8>::with_capacity(
+            isize::MAX as usize,
+        ))),
         (b"set-active-expire", 1) => {
             let on = switch(ctx.args.bytes()?);
             ctx.engine.active_expiry.store(on, Ordering::Relaxed);

@@ -491,6 +491,10 @@ class Generator:
         """Whether an older reference (Redis 7.0 and later, Valkey before 9.1) has to answer the same."""
         if name == "SET" and "IFEQ" in upper:
             return False
+        if name.startswith(("Z", "BZ", "GEO")):
+            return False  # newer: scores are read and written in other ways, and options came
+        if name in ("SSCAN", "HSCAN") and (words[2:3] != ["0"] or {"NOVALUES", "NOSCORES"} & set(upper)):
+            return False  # newer: a cursor is read strictly, and the option
         if name in ("MULTI", "WATCH") and self.in_multi:
             return False  # newer: refused, and the transaction aborts
         if name in ("OBJECT", "SCAN") and {"ENCODING", "REFCOUNT", "TYPE"} & set(upper):
