@@ -493,7 +493,7 @@ class Generator:
             return False
         if name.startswith(("Z", "BZ", "GEO")):
             return False  # newer: scores are read and written in other ways, and options came
-        if name in ("SSCAN", "HSCAN") and (words[2:3] != ["0"] or {"NOVALUES", "NOSCORES"} & set(upper)):
+        if name in ("SSCAN", "HSCAN") and (words[2:3] != ["0"] or "100000" not in upper or {"NOVALUES", "NOSCORES"} & set(upper)):
             return False  # newer: a cursor is read strictly, and the option
         if name in ("MULTI", "WATCH") and self.in_multi:
             return False  # newer: refused, and the transaction aborts
