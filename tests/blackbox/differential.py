@@ -459,7 +459,7 @@ class Generator:
             return None  # the whole table, in an order of the server's own
         if name == "CONFIG" and any(set(t) & set("*?[") for t in text):
             return None
-        if name == "CONFIG" and any(isinstance(w, bytes) for w in words):
+        if name == "CONFIG" and any(isinstance(w, bytes) or "\0" in w for w in words):
             return None  # an unknown name is shown up to a zero byte by the references
         if name == "CLIENT" and len(words) > 1 and upper[1] == "REPLY" and set(upper[2:]) & {"ON", "OFF", "SKIP"}:
             return None
