@@ -1,5 +1,7 @@
 //! CLIENT TRACKING and its kin: being told when what was read has changed.
 
+use std::sync::Arc;
+
 use crate::exec::context::Ctx;
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
 use crate::exec::tracking::{Tracking, mode};
@@ -136,7 +138,7 @@ fn check(ctx: &Ctx<'_, '_>, bits: u8, prefixes: &[&[u8]]) -> Result<(), Error> {
 }
 
 /// No prefix may begin with another one: a change would be told twice.
-fn check_prefixes(before: &[Vec<u8>], prefixes: &[&[u8]]) -> Result<(), Error> {
+fn check_prefixes(before: &[Arc<[u8]>], prefixes: &[&[u8]]) -> Result<(), Error> {
     let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
     for (i, &prefix) in prefixes.iter().enumerate() {
         let old = before.iter().map(|p| (&p[..], "an existing"));

@@ -26,6 +26,8 @@ pub const BUFFER_IDLE_MS: u64 = 2_000;
 const WASTE_MIN: u64 = 4 * 1024;
 /// What it takes to keep a name for a client beside the name itself, in bytes.
 const NAME_BYTES: usize = 64;
+/// What a set of references to shared names takes for one, about.
+const REFERENCE_BYTES: u64 = 24;
 
 /// What a connection is to do when its replies are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -572,6 +574,18 @@ impl Client {
     pub fn keep_name(&self, name: &[u8]) {
         let bytes = (NAME_BYTES + name.len()) as u64;
         self.name_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A name is kept that it shares with a table: no more than a reference is its own.
+    pub fn keep_shared_name(&self) {
+        self.name_bytes
+            .fetch_add(REFERENCE_BYTES, Ordering::Relaxed);
+    }
+
+    /// Takes [`Client::keep_shared_name`] back.
+    pub fn drop_shared_name(&self) {
+        self.name_bytes
+            .fetch_sub(REFERENCE_BYTES, Ordering::Relaxed);
     }
 
     /// Takes [`Client::keep_name`] back.

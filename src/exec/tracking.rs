@@ -10,7 +10,7 @@
 //! (`tracking-table-max-keys`): then one is announced as changed, and forgotten.
 //! Who wants to hear of every change under a prefix (BCAST) is remembered by that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -55,7 +55,8 @@ pub struct Choice {
     redirect: AtomicU64,
     /// The same.
     deputy: Mutex<Weak<Client>>,
-    prefixes: Mutex<Vec<Vec<u8>>>,
+    /// Shared with the table of all prefixes.
+    prefixes: Mutex<BTreeSet<Arc<[u8]>>>,
 }
 
 impl Choice {
@@ -72,8 +73,8 @@ impl Choice {
     }
 
     /// Its prefixes, in order.
-    pub fn prefixes(&self) -> Vec<Vec<u8>> {
-        self.prefixes.lock().clone()
+    pub fn prefixes(&self) -> Vec<Arc<[u8]>> {
+        self.prefixes.lock().iter().cloned().collect()
     }
 }
 
@@ -87,8 +88,11 @@ pub struct Tracking {
     items: AtomicUsize,
     stripes: Stripes,
     /// Who wants to hear of every change under a prefix.
-    prefixes: Mutex<BTreeMap<Vec<u8>, Vec<Arc<Client>>>>,
+    prefixes: Mutex<Prefixes>,
 }
+
+/// Prefixes, each with who wants to hear of it.
+type Prefixes = BTreeMap<Arc<[u8]>, Vec<Arc<Client>>>;
 
 /// Keys, each with who read it.
 type Keys = HashMap<Box<[u8]>, Readers>;
@@ -191,13 +195,14 @@ impl Tracking {
             let mut own = choice.prefixes.lock();
             let mut all = tracking.prefixes.lock();
             for &prefix in prefixes {
-                if !own.iter().any(|p| p == prefix) {
-                    own.push(prefix.to_vec());
-                    client.keep_name(prefix);
-                    all.entry(prefix.to_vec()).or_default().push(client.clone());
+                if !own.contains(prefix) {
+                    let known = all.get_key_value(prefix).map(|(p, _)| p.clone());
+                    let prefix = known.unwrap_or_else(|| prefix.into());
+                    own.insert(prefix.clone());
+                    client.keep_shared_name();
+                    all.entry(prefix).or_default().push(client.clone());
                 }
             }
-            own.sort();
         }
         session.tracks = bits & mode::BCAST == 0;
         session.caching = false;
@@ -215,7 +220,7 @@ impl Tracking {
         let own = std::mem::take(&mut *client.tracking.prefixes.lock());
         let mut all = tracking.prefixes.lock();
         for prefix in own {
-            client.drop_name(&prefix);
+            client.drop_shared_name();
             if let Some(clients) = all.get_mut(&prefix) {
                 clients.retain(|c| !Arc::ptr_eq(c, client));
                 if clients.is_empty() {
