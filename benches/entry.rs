@@ -20,13 +20,7 @@ const MANY: u64 = 64;
 const NOW_MS: u64 = 1_800_000_000_000;
 
 fn draft(value: &[u8]) -> Draft<'_> {
-    Draft {
-        key: KEY,
-        value: NewValue::Str(value),
-        deadline: None,
-        raw: false,
-        access: 0,
-    }
+    Draft::new(KEY, NewValue::Str(value))
 }
 
 fn create_and_destroy(c: &mut Criterion) {

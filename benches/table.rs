@@ -71,13 +71,7 @@ impl Larder {
 }
 
 fn draft<'a>(key: &'a Key, value: &'a [u8]) -> Draft<'a> {
-    Draft {
-        key,
-        value: NewValue::Str(value),
-        deadline: None,
-        raw: false,
-        access: 0,
-    }
+    Draft::new(key, NewValue::Str(value))
 }
 
 impl Map for Larder {

@@ -322,6 +322,9 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
                 }
             }
         }
+        if worker == 0 {
+            sweep::conclude(&engine);
+        }
         while worker == 0 && room::slice(&engine) {
             if slice_began.elapsed() > SWEEP_SLICE {
                 tokio::task::yield_now().await;

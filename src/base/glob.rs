@@ -77,6 +77,12 @@ pub fn is_literal(pattern: &[u8]) -> bool {
     !pattern.iter().any(|b| matches!(b, b'*' | b'?' | b'['))
 }
 
+/// What every text begins with that matches, as far as the pattern says it plainly.
+pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
+    let is_special = |b: &u8| matches!(b, b'*' | b'?' | b'[' | b'\\');
+    &pattern[..pattern.iter().position(is_special).unwrap_or(pattern.len())]
+}
+
 /// What is left of the pattern when its first token, which is not `*`, stands
 /// for `byte`; `None` when it does not.
 fn match_byte(pattern: &[u8], byte: u8, case: Case) -> Option<&[u8]> {

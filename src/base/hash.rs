@@ -16,6 +16,12 @@ pub fn digest(key: &[u8]) -> u64 {
     h.finish()
 }
 
+/// Other bits of a digest than those that choose its shard and place, in 0..2^32.
+#[inline]
+pub fn spread(digest: u64) -> u64 {
+    digest.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
 /// The same digest, for hash tables of the standard library.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Keyed;

@@ -111,7 +111,7 @@ fn flushall(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     // One at least, for those who hear of it even where nothing is left.
     let mut databases = BTreeSet::from([ctx.txn.db]);
     for i in 0..ctx.txn.shards() {
-        databases.extend(ctx.txn.shard(i).tables().map(|(db, _)| db));
+        databases.extend(ctx.txn.shard(i).tables().map(|(db, _, _)| db));
     }
     flush(ctx, &databases, later);
     Ok(())

@@ -240,9 +240,9 @@ fn key<'a>(bytes: &'a [u8]) -> Key<'a> {
 
 fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {
     let db = txn.db;
-    let table = txn.shard_for(key).table(db)?;
-    let place = table.find(key.digest, key.bytes)?;
-    Some(table.entry(place))
+    let shard = txn.shard_for(key);
+    let mut tables = shard.tables_of(db);
+    tables.find_map(|(_, table)| Some(table.entry(table.find(key.digest, key.bytes)?)))
 }
 
 fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
@@ -464,7 +464,7 @@ fn table_stats(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     };
     let (mut slots, mut keys, mut volatile) = (0, 0, 0);
     for index in 0..ctx.txn.shards() {
-        if let Some(table) = ctx.txn.shard(index).table(db) {
+        for (_, table) in ctx.txn.shard(index).tables_of(db) {
             slots += table.slots();
             keys += table.len();
             volatile += table.volatile();

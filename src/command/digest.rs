@@ -88,8 +88,8 @@ pub(super) fn of_all(txn: &mut Txn<'_>) -> String {
         .flat_map(|i| {
             let tables = txn.shard(i).tables();
             tables
-                .filter(|(_, t)| !t.is_empty())
-                .map(|(db, _)| db)
+                .filter(|(_, _, t)| !t.is_empty())
+                .map(|(db, _, _)| db)
                 .collect::<Vec<_>>()
         })
         .collect();
@@ -99,17 +99,19 @@ pub(super) fn of_all(txn: &mut Txn<'_>) -> String {
     for db in databases {
         mix(&mut all, &db.to_be_bytes());
         for index in 0..txn.shards() {
-            let Some(table) = txn.shard(index).table(db) else {
-                continue;
-            };
             let mut cursor = Some(0);
             while let Some(at) = cursor {
-                cursor = table.scan(at, |entry| {
-                    let mut sum = Sum::default();
-                    mix(&mut sum, entry.key());
-                    add_value(&mut sum, &entry);
-                    xor(&mut all, &sum);
-                });
+                cursor = txn.shard(index).scan(
+                    db,
+                    |_| true,
+                    at,
+                    |_, entry| {
+                        let mut sum = Sum::default();
+                        mix(&mut sum, entry.key());
+                        add_value(&mut sum, &entry);
+                        xor(&mut all, &sum);
+                    },
+                );
             }
         }
     }

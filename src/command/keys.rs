@@ -423,7 +423,7 @@ mod tests {
             let digest = hash::digest(key);
             let keyspace = &kit.engine.keyspace;
             let shard = keyspace.lock(keyspace.shard_of(digest));
-            let table = shard.table(0).expect("there is a key");
+            let table = shard.table(0, TableId::PLAIN).expect("there is a key");
             let place = table.find(digest, key).expect("it is there");
             match table.entry(place).value() {
                 Value::Blob(blob) => blob.as_ptr().addr(),
@@ -439,7 +439,7 @@ mod tests {
         let digest = hash::digest(b"c");
         let keyspace = &kit.engine.keyspace;
         let shard = keyspace.lock(keyspace.shard_of(digest));
-        let table = shard.table(0).expect("there is a key");
+        let table = shard.table(0, TableId::PLAIN).expect("there is a key");
         let place = table.find(digest, b"c").expect("it is there");
         let Value::Blob(blob) = table.entry(place).value() else {
             panic!("not large");

@@ -16,10 +16,13 @@ use crate::base::num::{self, IntText};
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, category, flag::*};
+use crate::exec::txn::Hiding;
 use crate::protocol::error::Error;
 use crate::protocol::reply::Reply;
 use crate::store::entry::Entry;
-use crate::store::table::{CURSOR_BITS, Table};
+use crate::store::rules::{Slot, TableId};
+use crate::store::shard::Shard;
+use crate::store::table::CURSOR_BITS;
 
 /// The family.
 pub const SPECS: &[Spec] = &[
@@ -108,6 +111,23 @@ impl<'a> Pattern<'a> {
         }
     }
 
+    /// The tables of a shard in which keys that match may be.
+    fn tables(self, shard: &Shard) -> Wanted {
+        let prefix = match self {
+            Pattern::Any => return Wanted::All,
+            Pattern::Name(name) => name,
+            Pattern::Glob(pattern) => glob::literal_prefix(pattern),
+        };
+        match shard.settling {
+            // What older rules say may be anywhere.
+            Some(_) => Wanted::All,
+            None => match shard.rules.slots_of_prefix(prefix) {
+                Some(slots) => Wanted::Of(slots),
+                None => Wanted::All,
+            },
+        }
+    }
+
     pub(super) fn matches(self, name: &[u8]) -> bool {
         match self {
             Pattern::Any => true,
@@ -117,9 +137,25 @@ impl<'a> Pattern<'a> {
     }
 }
 
+/// Which tables of a shard are walked.
+enum Wanted {
+    All,
+    /// Those of these policies.
+    Of(Vec<Slot>),
+}
+
+impl Wanted {
+    fn has(&self, id: TableId) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Of(slots) => slots.contains(&id.slot()),
+        }
+    }
+}
+
 fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let pattern = Pattern::new(ctx.args.bytes()?);
-    let (db, over_ms) = (ctx.txn.db, ctx.txn.over_ms);
+    let (db, hiding) = (ctx.txn.db, ctx.txn.hiding());
     let mut names = Names::default();
     if let Pattern::Name(bytes) = pattern {
         let digest = hash::digest(bytes);
@@ -128,14 +164,13 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
     } else {
         for i in 0..ctx.txn.shards() {
-            let Some(table) = ctx.txn.shard(i).table(db) else {
-                continue;
-            };
+            let shard = ctx.txn.shard(i);
+            let wanted = pattern.tables(shard);
             let mut cursor = Some(0);
             while let Some(from) = cursor {
-                cursor = table.scan(from, |entry| {
-                    let alive = entry.deadline().is_none_or(|ms| ms > over_ms);
-                    if alive && pattern.matches(entry.key()) {
+                let is_wanted = |id| wanted.has(id);
+                cursor = shard.scan(db, is_wanted, from, |id, entry| {
+                    if pattern.matches(entry.key()) && !hiding.hides(shard, db, id, &entry) {
                         names.push(entry.key());
                     }
                 });
@@ -278,7 +313,7 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut Names) -> u64 {
     let mut visit = Visit {
         options,
-        over_ms: ctx.txn.over_ms,
+        hiding: ctx.txn.hiding(),
         left: options.count,
         lines_left: options.count.saturating_mul(10),
         names,
@@ -288,8 +323,7 @@ fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut N
     let mut within = cursor & ((1 << CURSOR_BITS) - 1);
     let first = usize::try_from(cursor >> CURSOR_BITS).unwrap_or(usize::MAX);
     for i in first..ctx.txn.shards() {
-        let table = ctx.txn.shard(i).table(db).filter(|t| !t.is_empty());
-        let next = table.and_then(|table| visit.walk(table, within));
+        let next = visit.walk(ctx.txn.shard(i), db, within);
         for name in visit.over.drain(..) {
             let digest = hash::digest(&name);
             ctx.txn.find(&Key {
@@ -309,7 +343,7 @@ fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut N
 /// One call of SCAN.
 struct Visit<'a> {
     options: &'a Options<'a>,
-    over_ms: u64,
+    hiding: Hiding<'a>,
     /// Keys still to be looked at.
     left: u64,
     lines_left: u64,
@@ -319,20 +353,30 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Walks over a table, and says where to go on if it has not come to its end.
-    fn walk(&mut self, table: &Table, cursor: u64) -> Option<u64> {
+    /// Walks over a shard, and says where to go on if it has not come to its end.
+    fn walk(&mut self, shard: &Shard, db: u32, cursor: u64) -> Option<u64> {
+        let wanted = self.options.pattern.tables(shard);
+        if shard
+            .tables_of(db)
+            .all(|(id, t)| t.is_empty() || !wanted.has(id))
+        {
+            return None;
+        }
         let mut next = Some(cursor);
         while let Some(from) = next {
             if self.left == 0 || self.lines_left == 0 {
                 return Some(from);
             }
             self.lines_left -= 1;
-            next = table.scan(from, |entry| self.meet(entry));
+            let is_wanted = |id| wanted.has(id);
+            next = shard.scan(db, is_wanted, from, |id, entry| {
+                self.meet(shard, db, id, entry);
+            });
         }
         None
     }
 
-    fn meet(&mut self, entry: Entry<'_>) {
+    fn meet(&mut self, shard: &Shard, db: u32, id: TableId, entry: Entry<'_>) {
         self.left = self.left.saturating_sub(1);
         let kind = self.options.kind;
         if kind.is_some_and(|kind| entry.value().type_name() != kind)
@@ -340,9 +384,9 @@ impl Visit<'_> {
         {
             return;
         }
-        match entry.deadline() {
-            Some(ms) if ms <= self.over_ms => self.over.push(entry.key().to_vec()),
-            _ => self.names.push(entry.key()),
+        match self.hiding.hides(shard, db, id, &entry) {
+            true => self.over.push(entry.key().to_vec()),
+            false => self.names.push(entry.key()),
         }
     }
 }

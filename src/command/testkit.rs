@@ -14,6 +14,7 @@ use crate::exec::engine::Engine;
 use crate::exec::session::{Arrival, Session};
 use crate::protocol::output::Output;
 use crate::protocol::parse;
+use crate::store::table::Table;
 
 /// An engine of its own and one client.
 pub struct Kit {
@@ -108,7 +109,7 @@ impl Kit {
     pub fn contents(&self) -> Contents {
         let mut all = Contents::new();
         for i in 0..self.engine.keyspace.len() {
-            for (db, table) in self.engine.keyspace.lock(i).tables() {
+            for (db, _, table) in self.engine.keyspace.lock(i).tables() {
                 let mut cursor = Some(0);
                 while let Some(from) = cursor {
                     cursor = table.scan(from, |entry| {
@@ -136,9 +137,13 @@ impl Kit {
         let digest = hash::digest(key.as_bytes());
         let keyspace = &self.engine.keyspace;
         let mut shard = keyspace.lock(keyspace.shard_of(digest));
-        let table = shard.table_mut(db).expect("the key is there");
-        let place = table.find(digest, key.as_bytes());
-        table.set_deadline(place.expect("the key is there"), Some(1), clock::unix_ms());
+        let find = |table: &Table| table.find(digest, key.as_bytes());
+        let place = shard
+            .tables_mut()
+            .filter(|(d, _, _)| *d == db)
+            .find_map(|(_, _, table)| Some((find(table)?, table)));
+        let (place, table) = place.expect("the key is there");
+        table.set_deadline(place, Some(1), clock::unix_ms());
     }
 }
 

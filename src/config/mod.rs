@@ -24,6 +24,7 @@ mod kind;
 mod load;
 mod names;
 pub mod param;
+pub mod policy;
 mod rewrite;
 mod settings;
 mod structured;

@@ -212,9 +212,21 @@ fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
         }
     }
     if batch.keys.len() > 1 {
-        let digests = batch.keys.iter().map(|k| k.digest);
         let alone = engine.workers.len() == 1;
-        engine.keyspace.prefetch(session.db, digests, alone);
+        let keyspace = &engine.keyspace;
+        if keyspace.is_governed() {
+            let Batch { argv, keys, .. } = &*batch;
+            let keys = batch.commands.iter().flat_map(|command| {
+                let keys = &keys[command.keys.0 as usize..command.keys.1 as usize];
+                keys.iter()
+                    .map(|k| (k.digest, argv[(command.argv.0 + k.arg) as usize]))
+            });
+            keyspace.prefetch(session.db, keys, alone);
+        } else {
+            // The digest is all that it takes.
+            let keys = batch.keys.iter().map(|k| (k.digest, &[][..]));
+            keyspace.prefetch(session.db, keys, alone);
+        }
         let worker = &engine.workers[session.worker];
         add(&worker.prefetches, 1);
         add(&worker.prefetched, batch.keys.len() as u64);

@@ -80,6 +80,8 @@ impl Event {
         class: 'x',
         name: "hexpired",
     };
+    /// The key was invalidated, alone or with its group, and removed.
+    pub const INVALIDATED: Event = Event::generic("invalidated");
     /// The key was removed to make room.
     pub const EVICTED: Event = Event {
         class: 'e',

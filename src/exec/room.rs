@@ -11,7 +11,9 @@ use crate::config::{Settings, param};
 use crate::store::eviction::{Candidate, Evictor, learned, records::LfuConfig};
 use crate::store::keyspace::Locked;
 use crate::store::memory;
+use crate::store::rules::TableId;
 use crate::store::shard::Shard;
+use crate::store::table::Place;
 
 /// Entries looked at for each unit of `maxmemory-samples`: they lie side by
 /// side, so that eight cost little more than one.
@@ -102,7 +104,7 @@ fn evict_until(engine: &Engine, limit: usize, now_ms: u64, most: usize) -> bool 
 /// An entry that might go, seen under a lock that is no longer held.
 struct Seen {
     shard: usize,
-    db: u32,
+    table: (u32, TableId),
     key: Vec<u8>,
     candidate: Candidate,
 }
@@ -132,25 +134,25 @@ fn evict_one(engine: &Engine, now_ms: u64) -> bool {
             evictor.set_entries(entries * shards);
             let candidates: Vec<Candidate> = places
                 .iter()
-                .map(|&(db, place)| candidate(&shard, db, place))
+                .map(|&(db, id, place)| candidate(&shard, (db, id), place))
                 .collect();
             let Some(chosen) = evictor.choose(&candidates) else {
                 return false;
             };
-            let (db, place) = places[chosen];
+            let (db, id, place) = places[chosen];
             let locked = Locked::One(at, shard);
             let mut txn = Txn::new(keyspace, &engine.effects, locked, db, now_ms);
-            txn.evict(at, db, place);
+            txn.evict(at, (db, id), place);
             free(engine, txn.commit());
             return true;
         }
-        for &(db, place) in &places {
-            let key = shard.table(db).map(|t| t.entry(place).key().to_vec());
+        for &(db, id, place) in &places {
+            let key = shard.table(db, id).map(|t| t.entry(place).key().to_vec());
             seen.push(Seen {
                 shard: at,
-                db,
+                table: (db, id),
                 key: key.unwrap_or_default(),
-                candidate: candidate(&shard, db, place),
+                candidate: candidate(&shard, (db, id), place),
             });
         }
         if seen.len() >= wanted {
@@ -163,15 +165,20 @@ fn evict_one(engine: &Engine, now_ms: u64) -> bool {
     let Some(chosen) = evictor.choose(&candidates) else {
         return false;
     };
-    let Seen { shard, db, key, .. } = &seen[chosen];
+    let Seen {
+        shard,
+        table: (db, id),
+        key,
+        ..
+    } = &seen[chosen];
     let owner = keyspace.lock(*shard);
     let place = owner
-        .table(*db)
+        .table(*db, *id)
         .and_then(|t| t.find(hash::digest(key), key));
     if let Some(place) = place {
         let locked = Locked::One(*shard, owner);
         let mut txn = Txn::new(keyspace, &engine.effects, locked, *db, now_ms);
-        txn.evict(*shard, *db, place);
+        txn.evict(*shard, (*db, *id), place);
         free(engine, txn.commit());
     }
     // Whoever removed it in the meantime made room as well.
@@ -189,9 +196,9 @@ fn wanted_samples(engine: &Engine) -> usize {
     (configured * NEIGHBOURS).max(learned::SAMPLES)
 }
 
-fn candidate(shard: &Shard, db: u32, place: crate::store::table::Place) -> Candidate {
+fn candidate(shard: &Shard, (db, id): (u32, TableId), place: Place) -> Candidate {
     let entry = shard
-        .table(db)
+        .table(db, id)
         .expect("an entry that was sampled has a table")
         .entry(place);
     Candidate {

@@ -6,11 +6,16 @@ use std::sync::atomic::Ordering;
 use super::args::Key;
 use super::effect::{Change, Effect, Event, Removal};
 use super::engine::Engine;
-use super::txn::Txn;
+use super::txn::{Txn, identity};
 use super::waiting;
 use crate::base::{clock, hash};
+use crate::store::departed::Record;
+use crate::store::entry::{Entry, Note, mark};
+use crate::store::figures::Reason;
 use crate::store::garbage::Garbage;
 use crate::store::keyspace::Locked;
+use crate::store::rules::TableId;
+use crate::store::shard::{Settling, Shard};
 use crate::store::table::Due;
 
 /// Segments looked through under one lock: some 1,300 keys at most.
@@ -39,7 +44,7 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
         return false;
     }
     let mut effect = Effect::default();
-    let mut more = false;
+    let mut more = keep_up(engine, worker, index, now_ms);
     let mut shard = engine.keyspace.lock(index);
     // Under the lock: whoever asked for it before reads under it.
     let wanted = engine.effects.wanted();
@@ -48,10 +53,11 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     let mut awaited = Vec::new();
     let named = wanted || shard.watched() > 0 || shard.all_awaited().next().is_some();
     let mut gone: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut departed: Vec<Departing> = Vec::new();
     let mut partly: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut garbage = Garbage::default();
     let mut count = 0;
-    for (db, table) in shard.tables_mut() {
+    for (db, id, table) in shard.tables_mut() {
         if table.is_lasting() {
             continue;
         }
@@ -63,11 +69,17 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
                 if named {
                     gone.push((db, entry.key().to_vec()));
                 }
+                if id != TableId::PLAIN {
+                    departed.push(Departing::of(db, id, &entry));
+                }
             }
         });
         table.publish_bytes();
     }
     shard.stats.expired += count;
+    for one in departed {
+        one.note(&mut shard, now_ms);
+    }
     for (db, key) in gone {
         shard.touch(db, &key);
         if shard.is_awaited(db, &key) {
@@ -102,6 +114,123 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     }
     engine.reclaimer.free(garbage, is_lazy);
     more
+}
+
+/// A policy's key whose time was over.
+struct Departing {
+    db: u32,
+    id: TableId,
+    digest: u64,
+    note: Note,
+}
+
+impl Departing {
+    fn of(db: u32, id: TableId, entry: &Entry<'_>) -> Departing {
+        Departing {
+            db,
+            id,
+            digest: hash::digest(entry.key()),
+            note: entry.note().unwrap_or_default(),
+        }
+    }
+
+    fn note(self, shard: &mut Shard, now_ms: u64) {
+        let entries = shard.table(self.db, self.id).map_or(0, |t| t.len());
+        let kept = shard.kept_mut(self.id.slot());
+        let identity = identity(self.db, self.digest);
+        let is_soft = self.note.marks & mark::SOFT != 0;
+        let (why, count) = match is_soft {
+            true => (Reason::Invalidated, &mut kept.figures.invalidated),
+            false => (Reason::Expired, &mut kept.figures.expired),
+        };
+        *count += 1;
+        let record = Record {
+            why,
+            at_ms: now_ms,
+            fence: kept.departed.get(identity).map_or(0, |r| r.fence),
+            history: self.note.history,
+            written_ms: self.note.written_ms,
+            reads: self.note.reads,
+        };
+        kept.departed.insert(identity, record, entries);
+    }
+}
+
+/// One slice of what policies and invalidations leave to be done in a shard; true where
+/// there is more.
+fn keep_up(engine: &Engine, worker: usize, index: usize, now_ms: u64) -> bool {
+    let keyspace = &engine.keyspace;
+    let mut shard = keyspace.lock(index);
+    if shard.is_plain {
+        return false;
+    }
+    for (_, kept) in shard.all_kept_mut() {
+        for nulls in kept.all_nulls_mut() {
+            nulls.drop_over(now_ms);
+        }
+    }
+    let orphans = orphans(&shard, now_ms);
+    let (epoch, _) = keyspace.epochs();
+    let sweeping = match shard.sweeping {
+        None if shard.swept != epoch => Some((Settling::START, epoch)),
+        at => at,
+    };
+    let locked = Locked::One(index, shard);
+    let mut txn = Txn::new(keyspace, &engine.effects, locked, 0, now_ms);
+    let mut more = txn.settle_slice(index);
+    if let Some((at, began)) = sweeping {
+        let next = txn.sweep_invalidated(index, at);
+        let shard = txn.shard(index);
+        shard.sweeping = next.map(|at| (at, began));
+        if next.is_none() {
+            shard.swept = began;
+        }
+        more |= next.is_some() || began != epoch;
+    }
+    let outcome = txn.commit();
+    let is_lazy = engine.effects.is_lazy(Removal::Expiry);
+    engine.reclaimer.free(outcome.garbage, is_lazy);
+    let mut changed = outcome.changed;
+    changed.extend(orphans);
+    if !changed.is_empty() {
+        waiting::serve(engine, worker, changed);
+    }
+    more
+}
+
+/// Keys that somebody waits for, and whose refill nobody has promised any more.
+fn orphans(shard: &Shard, now_ms: u64) -> Vec<(u32, Vec<u8>)> {
+    let is_orphan = |(db, key): &(u32, &[u8])| {
+        let slot = shard.rules.slot_of(key);
+        let kept = shard.kept(slot).filter(|kept| !kept.leases.is_empty());
+        let identity = identity(*db, hash::digest(key));
+        kept.is_some_and(|kept| kept.leases.get(identity, now_ms).is_none())
+    };
+    let all = shard.all_awaited().filter(is_orphan);
+    all.map(|(db, key)| (db, key.to_vec())).collect()
+}
+
+/// Tells what is invalidated how far the sweep has come in all shards. For one worker,
+/// now and then.
+pub fn conclude(engine: &Engine) {
+    let keyspace = &engine.keyspace;
+    let (epoch, _) = keyspace.epochs();
+    let behind = |i: usize| epoch.wrapping_sub(keyspace.lock(i).swept);
+    {
+        let invalidations = keyspace.invalidations().read();
+        if invalidations.is_empty() && !invalidations.is_unswept() {
+            return;
+        }
+    }
+    let most = (0..keyspace.len()).map(behind).max().unwrap_or(0);
+    let swept = epoch.wrapping_sub(most);
+    let now_ms = clock::unix_ms();
+    if !keyspace.invalidations().read().wants_word(swept, now_ms) {
+        return;
+    }
+    let keeps = keyspace.is_governed();
+    let mut locked = keyspace.lock_all();
+    keyspace.change_invalidations(&mut locked, |all| all.swept(swept, now_ms, keeps));
 }
 
 /// Removes fields that are over from these keys' hashes; true where some are left.

@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 
 use crate::base::{clock, hash};
 use crate::protocol::error::Error;
-use crate::store::entry::{Draft, Entry, Family, NewValue, Value, View};
+use crate::store::entry::{Draft, Entry, Family, NewValue, Object, Value, View};
 use crate::store::eviction::Evictor;
+use crate::store::figures::Reason;
 use crate::store::garbage::Garbage;
 use crate::store::keyspace::{Keyspace, Locked};
+use crate::store::rules::TableId;
 use crate::store::shard::Shard;
 use crate::store::table::{Place, Table};
 
@@ -20,6 +22,18 @@ use super::args::Key;
 use super::effect::{Change, Effect, Effects, Event, Events, Removal};
 use super::session::Client;
 use super::waiting::Changed;
+
+mod caller;
+mod governed;
+mod lifetime;
+mod refill;
+
+pub use caller::{Announced, Caller, Cascade, Reader};
+pub use refill::{Asks, Filled, Look, Status};
+
+pub use governed::Hiding;
+pub(super) use governed::identity;
+use governed::{Sight, Write};
 
 /// Keys whose time is over that a search for a random one may meet while none is
 /// removed.
@@ -31,6 +45,7 @@ const TRIES_MAX: usize = 100;
 pub struct Found {
     shard: usize,
     db: u32,
+    id: TableId,
     place: Place,
 }
 
@@ -52,6 +67,10 @@ pub struct Outcome {
     pub garbage: Garbage,
     /// What somebody waits for: [`super::waiting::serve`].
     pub changed: Vec<Changed>,
+    /// Keys to be refilled before their end.
+    pub announced: Vec<Announced>,
+    /// What falls with keys that were removed: [`super::invalidation::cascade`].
+    pub cascades: Vec<Cascade>,
 }
 
 /// See the head of this file.
@@ -82,6 +101,17 @@ pub struct Txn<'a> {
     awaited: Vec<Changed>,
     /// Why they are.
     pub removal: Removal,
+    /// Who reads and writes, as policies see it.
+    caller: Caller,
+    /// Keys to be refilled before their end.
+    announced: Vec<Announced>,
+    /// Commands to be propagated behind the running one.
+    behind: Vec<(u32, Vec<Vec<u8>>)>,
+    /// Keys and patterns that fall with a key that was removed.
+    cascades: Vec<Cascade>,
+    /// The epochs in which this runs.
+    epoch: u32,
+    plain_epoch: u8,
 }
 
 impl<'a> Txn<'a> {
@@ -94,6 +124,7 @@ impl<'a> Txn<'a> {
         db: u32,
         now_ms: u64,
     ) -> Txn<'a> {
+        let (epoch, plain_epoch) = keyspace.epochs();
         Txn {
             keyspace,
             effects,
@@ -109,6 +140,12 @@ impl<'a> Txn<'a> {
             garbage: Garbage::default(),
             awaited: Vec::new(),
             removal: Removal::Replacement,
+            caller: Caller::default(),
+            announced: Vec::new(),
+            behind: Vec::new(),
+            cascades: Vec::new(),
+            epoch,
+            plain_epoch,
         }
     }
 
@@ -171,9 +208,7 @@ impl<'a> Txn<'a> {
 
     /// Number of keys in a database.
     pub fn len(&mut self, db: u32) -> usize {
-        (0..self.shards())
-            .map(|i| self.shard(i).table(db).map_or(0, Table::len))
-            .sum()
+        (0..self.shards()).map(|i| self.shard(i).len_of(db)).sum()
     }
 
     // ----- keys -----------------------------------------------------------
@@ -188,9 +223,22 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn find_in(&mut self, db: u32, key: &Key<'_>) -> Option<Found> {
         let shard = self.keyspace.shard_of(key.digest);
-        let table = self.shard_of(shard).table(db)?;
+        let owner = self.shard_of(shard);
+        if !owner.is_plain {
+            return match self.sight(shard, db, key) {
+                Sight::Fresh(found) => Some(found),
+                Sight::Stale(_) | Sight::Absent => None,
+            };
+        }
+        let id = TableId::PLAIN;
+        let table = owner.table(db, id)?;
         let place = table.find(key.digest, key.bytes)?;
-        let found = Found { shard, db, place };
+        let found = Found {
+            shard,
+            db,
+            id,
+            place,
+        };
         match table.entry(place).deadline() {
             Some(ms) if ms <= self.over_ms => {
                 if !self.effects.keeps_all(self.now_ms) {
@@ -215,17 +263,21 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn read(&mut self, key: &Key<'_>) -> Option<Entry<'_>> {
         let Some(found) = self.find(key) else {
-            self.count_read(key, false);
-            self.record(self.db, key.bytes, Event::MISS);
+            self.miss(key);
             return None;
         };
+        if found.id != TableId::PLAIN {
+            self.count_read(key, true);
+            self.note_hit(key, found);
+            return Some(self.entry(found));
+        }
         // The hottest path there is: the shard, the table and the slot are each
         // gone to once more, not once for each step.
         let (evictor, touch) = (self.keyspace.evictor(), self.touch);
         let shard = self.locked.shard_mut(found.shard);
         shard.stats.hits += 1;
         let table = shard
-            .table_mut(found.db)
+            .table_mut(found.db, TableId::PLAIN)
             .expect("a found entry has a table");
         let mut entry = table.entry_mut(found.place);
         if touch {
@@ -242,7 +294,10 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn look_up(&mut self, key: &Key<'_>) -> Option<Found> {
         let found = self.peek(key)?;
-        self.note_access(key, found);
+        match found.id {
+            TableId::PLAIN => self.note_access(key, found),
+            _ => self.note_hit(key, found),
+        }
         Some(found)
     }
 
@@ -251,11 +306,19 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn peek(&mut self, key: &Key<'_>) -> Option<Found> {
         let found = self.find(key);
-        self.count_read(key, found.is_some());
-        if found.is_none() {
-            self.record(self.db, key.bytes, Event::MISS);
+        match found {
+            Some(_) => self.count_read(key, true),
+            None => self.miss(key),
         }
         found
+    }
+
+    /// A read did not find its key.
+    #[inline]
+    fn miss(&mut self, key: &Key<'_>) {
+        self.count_read(key, false);
+        self.note_miss(key);
+        self.record(self.db, key.bytes, Event::MISS);
     }
 
     /// As [`Txn::find_in`], noting the access: for commands that go on to change
@@ -334,7 +397,7 @@ impl<'a> Txn<'a> {
     fn table_mut(&mut self, found: Found) -> &mut Table {
         self.locked
             .shard_mut(found.shard)
-            .table_mut(found.db)
+            .table_mut(found.db, found.id)
             .expect("a found entry has a table")
     }
 
@@ -343,7 +406,7 @@ impl<'a> Txn<'a> {
     pub fn entry(&self, found: Found) -> Entry<'_> {
         self.locked
             .shard(found.shard)
-            .table(found.db)
+            .table(found.db, found.id)
             .expect("a found entry has a table")
             .entry(found.place)
     }
@@ -389,24 +452,55 @@ impl<'a> Txn<'a> {
         raw: bool,
         event: Event,
     ) {
-        let evictor = self.keyspace.evictor();
         let shard = self.keyspace.shard_of(key.digest);
+        if !self.shard_of(shard).is_plain {
+            let write = Write {
+                value,
+                deadline,
+                raw,
+                event,
+                is_fill: false,
+                tags: &[],
+            };
+            self.put_governed(db, key, found, write);
+            return;
+        }
+        self.put_plain(db, key, found, value, deadline, raw, event, false);
+    }
+
+    /// As [`Txn::put_in`], where there is neither policy nor invalidation.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one entry")]
+    fn put_plain(
+        &mut self,
+        db: u32,
+        key: &Key<'_>,
+        found: Option<Found>,
+        value: NewValue<'_>,
+        deadline: Deadline,
+        raw: bool,
+        event: Event,
+        graceful: bool,
+    ) {
+        let shard = self.keyspace.shard_of(key.digest);
+        let plain_epoch = self.plain_epoch;
+        let evictor = self.keyspace.evictor();
         let now_ms = self.now_ms;
         let owner = self.shard_of(shard);
         let ghost = match found {
             Some(_) => None,
             None => owner.recall(db, key.digest),
         };
-        let table = owner.make_table(db);
+        let table = owner.make_table(db, TableId::PLAIN);
         let mut draft = Draft {
-            key: key.bytes,
-            value,
             deadline: match deadline {
                 Deadline::At(ms) => Some(ms),
                 Deadline::Keep | Deadline::Never => None,
             },
             raw,
-            access: 0,
+            graceful,
+            epoch: plain_epoch,
+            ..Draft::new(key.bytes, value)
         };
         match found {
             Some(found) => {
@@ -437,6 +531,7 @@ impl<'a> Txn<'a> {
         if !entry.set_int(n) {
             return false;
         }
+        self.note_edit(found);
         self.note_access(key, found);
         self.changed(found.shard, found.db, key.bytes, event);
         true
@@ -456,6 +551,7 @@ impl<'a> Txn<'a> {
             return false;
         };
         edit(bytes);
+        self.note_edit(found);
         self.note_access(key, found);
         self.changed(found.shard, found.db, key.bytes, event);
         true
@@ -502,6 +598,7 @@ impl<'a> Txn<'a> {
         let is_changed = edit(entry.bytes_mut()?);
         self.note_access(key, found);
         if is_changed {
+            self.note_edit(found);
             self.changed(found.shard, found.db, key.bytes, event);
         }
         Some(is_changed)
@@ -531,6 +628,7 @@ impl<'a> Txn<'a> {
 
     /// Removes a key.
     pub fn remove(&mut self, key: &Key<'_>, found: Found, event: Event) {
+        self.depart(found, Reason::Deleted);
         let table = self.table_mut(found);
         let object = table.remove(found.place);
         table.publish_bytes();
@@ -557,6 +655,7 @@ impl<'a> Txn<'a> {
         came: Event,
     ) {
         let mut carried = Carried::from(self.entry(found));
+        self.depart(found, Reason::Deleted);
         let table = self.table_mut(found);
         if let Some(object) = table.remove(found.place) {
             carried.value = Some(NewValue::Object(object));
@@ -580,21 +679,37 @@ impl<'a> Txn<'a> {
     }
 
     fn settle(&mut self, db: u32, key: &Key<'_>, mut carried: Carried) -> usize {
-        let now_ms = self.now_ms;
         let shard = self.keyspace.shard_of(key.digest);
-        let table = self.shard_of(shard).make_table(db);
         let draft = carried.draft(key.bytes);
-        let old = match table.find(key.digest, key.bytes) {
+        let old = match self.shard_of(shard).is_plain {
+            true => self.place(shard, db, TableId::PLAIN, key.digest, draft),
+            false => self.place_governed(shard, db, key, draft),
+        };
+        self.garbage.add(old);
+        self.record(db, key.bytes, Event::NEW);
+        shard
+    }
+
+    /// Puts an entry into a table, in the place of what is there under its key.
+    fn place(
+        &mut self,
+        shard: usize,
+        db: u32,
+        id: TableId,
+        digest: u64,
+        draft: Draft<'_>,
+    ) -> Option<Object> {
+        let now_ms = self.now_ms;
+        let table = self.shard_of(shard).make_table(db, id);
+        let old = match table.find(digest, draft.key) {
             Some(place) => table.replace(place, draft, now_ms),
             None => {
-                table.insert(key.digest, draft, now_ms);
+                table.insert(digest, draft, now_ms);
                 None
             }
         };
         table.publish_bytes();
-        self.garbage.add(old);
-        self.record(db, key.bytes, Event::NEW);
-        shard
+        old
     }
 
     /// Notes a further event of a key that the running command changed.
@@ -605,6 +720,7 @@ impl<'a> Txn<'a> {
 
     #[cold]
     fn expire(&mut self, found: Found) {
+        self.depart(found, Reason::Expired);
         let table = self.table_mut(found);
         let key = table.entry(found.place).key().to_vec();
         let object = table.remove(found.place);
@@ -645,6 +761,7 @@ impl<'a> Txn<'a> {
         self.record(db, key.bytes, Event::ITEMS_EXPIRED);
         self.propagate(db, words);
         if is_empty == Some(true) {
+            self.depart(found, Reason::Expired);
             let table = self.table_mut(found);
             let object = table.remove(found.place);
             table.publish_bytes();
@@ -664,11 +781,18 @@ impl<'a> Txn<'a> {
     }
 
     /// Removes an entry to make room, and remembers it.
-    pub fn evict(&mut self, shard: usize, db: u32, place: Place) {
+    pub fn evict(&mut self, shard: usize, (db, id): (u32, TableId), place: Place) {
+        let found = Found {
+            shard,
+            db,
+            id,
+            place,
+        };
+        self.depart(found, Reason::Evicted);
         let evictor = self.keyspace.evictor();
         let owner = self.shard_of(shard);
         let table = owner
-            .table_mut(db)
+            .table_mut(db, id)
             .expect("an entry that was sampled has a table");
         let entry = table.entry(place);
         let (key, ghost) = (entry.key().to_vec(), evictor.ghost(entry.access()));
@@ -694,11 +818,11 @@ impl<'a> Txn<'a> {
         self.note_wholesale();
         for i in 0..self.shards() {
             let shard = self.shard(i);
-            if let Some(table) = shard.take_table(db) {
-                shard.stats.changes += table.len() as u64;
-                self.changes += table.len() as u64;
-                tables.push(table);
-            }
+            let taken = shard.take_tables(db);
+            let keys: usize = taken.iter().map(|table| table.len()).sum();
+            shard.stats.changes += keys as u64;
+            self.changes += keys as u64;
+            tables.extend(taken);
             self.note_awaited(i, |awaited| awaited == db);
         }
         tables
@@ -870,6 +994,11 @@ impl<'a> Txn<'a> {
             let words = argv.iter().map(|a| a.to_vec()).collect();
             effect.commands.push((self.db, words));
         }
+        if let Some(effect) = &mut self.effect
+            && !self.behind.is_empty()
+        {
+            effect.commands.append(&mut self.behind);
+        }
         self.changes = 0;
         self.rewritten = false;
     }
@@ -881,6 +1010,8 @@ impl<'a> Txn<'a> {
         Outcome {
             garbage: self.garbage,
             changed: self.awaited,
+            announced: self.announced,
+            cascades: self.cascades,
         }
     }
 
@@ -923,12 +1054,11 @@ impl<'a> Txn<'a> {
         let db = self.db;
         let mut at = clock::random_below(self.len(db) as u64) as usize;
         for i in 0..self.shards() {
-            match self.shard(i).table(db) {
-                Some(table) if at < table.len() => {
+            for (_, table) in self.shard(i).tables_of(db) {
+                if at < table.len() {
                     return table.random().map(|entry| entry.key().to_vec());
                 }
-                Some(table) => at -= table.len(),
-                None => {}
+                at -= table.len();
             }
         }
         None
@@ -968,11 +1098,10 @@ impl Carried {
 
     fn draft<'a>(&'a mut self, key: &'a [u8]) -> Draft<'a> {
         Draft {
-            key,
-            value: self.value.take().unwrap_or(NewValue::Str(&self.text)),
             deadline: self.deadline,
             raw: self.raw,
             access: self.access,
+            ..Draft::new(key, self.value.take().unwrap_or(NewValue::Str(&self.text)))
         }
     }
 }

@@ -58,7 +58,7 @@ impl Data {
             sum.expired_fields += stats.expired_fields;
             sum.evicted += stats.evicted;
             sum.changes += stats.changes;
-            for (number, table) in shard.tables() {
+            for (number, _, table) in shard.tables() {
                 let db = data.databases.entry(number).or_default();
                 db.keys += table.len();
                 db.volatile += table.volatile();

@@ -1,15 +1,23 @@
 //! An entry: everything the store knows of one key, in one allocation.
 //!
 //! ```text
-//!  0        4      5       6        7       8
-//! ┌────────┬──────┬───────┬────────┬───────┬──────────┬─────┬─────┬─────┬───────┐
-//! │ access │ kind │ flags │ policy │ epoch │ deadline │ vl  │ kl  │ key │ value │
-//! │  u32   │  u8  │  u8   │   u8   │  u8   │ 0, 6, 8  │0 1 2│ 1 4 │     │       │
-//! └────────┴──────┴───────┴────────┴───────┴──────────┴─────┴─────┴─────┴───────┘
+//!  0        4      5       6      7       8
+//! ┌────────┬──────┬───────┬──────┬───────┬──────────┬─────┬─────┬─────┬───────┬───────────┐
+//! │ access │ kind │ flags │ tags │ epoch │ deadline │ vl  │ kl  │ key │ value │ note      │
+//! │  u32   │  u8  │  u8   │  u8  │  u8   │ 0, 6, 8  │0 1 2│ 1 4 │     │       │ 0, 26+8·t │
+//! └────────┴──────┴───────┴──────┴───────┴──────────┴─────┴─────┴─────┴───────┴───────────┘
 //!   flags: bits 0-1 width of the deadline (none, 6, 8 bytes), 2 the key's length
 //!   takes 4 bytes, 3 the value's length takes 2, 4 the string was grown in place
-//!   ("raw" to OBJECT ENCODING), 5 written in the running snapshot
+//!   ("raw" to OBJECT ENCODING), 5 written in the running snapshot, 6 there is a
+//!   note, 7 a plain write with a lifetime, which a policy may prolong
+//!
+//!  note: written at (6), epoch (4), reads (2), grace (4), history (8), marks (1),
+//!  cost (1), then the digests of its explicit tags (8 each)
 //! ```
+//!
+//! A note is what a policy keeps of an entry ([`Note`]); entries without a policy have
+//! none. `epoch` counts, modulo 256, the invalidations of patterns before the entry was
+//! written or last found to be untouched by them.
 //!
 //! A deadline is Unix time in milliseconds. A value is, by `kind`: the string
 //! itself (shorter than [`BLOB_MIN`], its length in `vl`), an integer of 8
@@ -28,6 +36,8 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::slab;
 use crate::base::num;
@@ -51,6 +61,11 @@ const DEADLINE_8: u8 = 2;
 const LONG_KEY: u8 = 4;
 const LONG_VALUE: u8 = 8;
 const RAW: u8 = 16;
+const NOTED: u8 = 64;
+const GRACEFUL: u8 = 128;
+const NOTE_BYTES: usize = 26;
+/// Most explicit tags of an entry.
+pub const TAGS_MAX: usize = 64;
 const DEADLINE_BYTES: [usize; 4] = [0, 6, 8, 0];
 
 const _: () = assert!(BLOB_MIN <= 1 << 16, "vl is at most two bytes");
@@ -227,6 +242,36 @@ impl<'a> NewValue<'a> {
     }
 }
 
+/// What a policy keeps of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Note {
+    /// When the value was written, in Unix milliseconds (48 bits).
+    pub written_ms: u64,
+    /// How many invalidations there had been then, or when it was last found to be
+    /// untouched by them.
+    pub epoch: u32,
+    /// Reads since it was written; stays at its highest.
+    pub reads: u16,
+    /// For how long it is kept past its deadline, in milliseconds.
+    pub grace_ms: u32,
+    /// The history of its lifetimes, packed by whoever decides on them.
+    pub history: u64,
+    /// From [`mark`].
+    pub marks: u8,
+    /// What it took to load the value, as [`Note::cost_of`] packs it.
+    pub cost: u8,
+}
+
+/// Marks of a [`Note`].
+pub mod mark {
+    /// The value stands for an absence.
+    pub const NULL: u8 = 1;
+    /// It was announced for a refill.
+    pub const ANNOUNCED: u8 = 2;
+    /// It was invalidated softly: it is past its lifetime.
+    pub const SOFT: u8 = 4;
+}
+
 /// What a new entry is made of.
 #[derive(Clone)]
 pub struct Draft<'a> {
@@ -240,6 +285,37 @@ pub struct Draft<'a> {
     pub raw: bool,
     /// The eviction policy's record.
     pub access: u32,
+    /// A plain write with a lifetime, which a policy may prolong.
+    pub graceful: bool,
+    /// See the head of this file.
+    pub epoch: u8,
+    /// What a policy keeps of it.
+    pub note: Option<&'a Note>,
+    /// The digests of its explicit tags, [`TAGS_MAX`] at most; only with a note.
+    pub tags: &'a [u64],
+}
+
+impl<'a> Draft<'a> {
+    /// A string or an object without a deadline, and without anything else.
+    pub fn new(key: &'a [u8], value: NewValue<'a>) -> Draft<'a> {
+        Draft {
+            key,
+            value,
+            deadline: None,
+            raw: false,
+            access: 0,
+            graceful: false,
+            epoch: 0,
+            note: None,
+            tags: &[],
+        }
+    }
+
+    /// When the entry goes, in Unix milliseconds: past its deadline by its grace.
+    pub(super) fn gone_ms(&self) -> Option<u64> {
+        let grace_ms = self.note.map_or(0, |note| note.grace_ms);
+        Some(self.deadline?.saturating_add(grace_ms.into()))
+    }
 }
 
 impl Draft<'_> {
@@ -254,7 +330,13 @@ impl Draft<'_> {
             NewValue::Str(s) if s.len() > 255 && s.len() < BLOB_MIN => LONG_VALUE,
             _ => 0,
         };
-        deadline | long_key | long_value | if self.raw { RAW } else { 0 }
+        let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+        deadline
+            | long_key
+            | long_value
+            | flag(self.raw, RAW)
+            | flag(self.note.is_some(), NOTED)
+            | flag(self.graceful, GRACEFUL)
     }
 
     fn kind(&self) -> Kind {
@@ -273,7 +355,11 @@ impl Draft<'_> {
             (NewValue::Str(s), Kind::Embedded) => s.len(),
             _ => 8,
         };
-        value_at(kind, key_at(kind, flags) + self.key.len()) + value
+        let note = match self.note {
+            Some(_) => NOTE_BYTES + 8 * self.tags.len(),
+            None => 0,
+        };
+        value_at(kind, key_at(kind, flags) + self.key.len()) + value + note
     }
 }
 
@@ -345,6 +431,7 @@ struct Parts {
     key_at: usize,
     key_len: usize,
     value_len: usize,
+    note_len: usize,
 }
 
 impl Parts {
@@ -354,8 +441,13 @@ impl Parts {
     }
 
     #[inline]
-    fn bytes(&self) -> usize {
+    fn note_at(&self) -> usize {
         self.value_at() + self.value_len
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.note_at() + self.note_len
     }
 }
 
@@ -387,12 +479,17 @@ unsafe fn parts(at: NonNull<u8>) -> Parts {
             at += 4;
             p.add(at - 4).cast::<u32>().read_unaligned() as usize
         };
+        let note_len = match flags & NOTED {
+            0 => 0,
+            _ => NOTE_BYTES + 8 * usize::from(p.add(6).read()),
+        };
         Parts {
             kind,
             flags,
             key_at: at,
             key_len,
             value_len,
+            note_len,
         }
     }
 }
@@ -421,7 +518,8 @@ fn write(at: NonNull<u8>, draft: Draft<'_>) {
         p.cast::<u32>().write(draft.access);
         p.add(4).write(kind as u8);
         p.add(5).write(flags);
-        p.add(6).cast::<u16>().write(0);
+        p.add(6).write(draft.tags.len() as u8);
+        p.add(7).write(draft.epoch);
         if let Some(ms) = draft.deadline {
             write_deadline(p, flags, ms);
         }
@@ -456,6 +554,55 @@ fn write(at: NonNull<u8>, draft: Draft<'_>) {
                 p.add(4).write(Kind::Object as u8 | tag << 2);
                 write_pointer(p, to, at);
             }
+        }
+        if let Some(note) = draft.note {
+            let at = parts(at).note_at();
+            p.add(at).cast::<[u8; NOTE_BYTES]>().write(note.to_bytes());
+            for (i, tag) in draft.tags.iter().enumerate() {
+                let to = p.add(at + NOTE_BYTES + 8 * i);
+                to.cast::<u64>().write_unaligned(*tag);
+            }
+        }
+    }
+}
+
+impl Note {
+    /// Packs a time in milliseconds, to within a tenth: a quarter of its binary logarithm.
+    pub fn cost_of(ms: u64) -> u8 {
+        (((ms + 1) as f64).log2() * 4.0).round() as u8
+    }
+
+    /// The time that [`Note::cost_of`] packed, in milliseconds.
+    pub fn cost_ms(&self) -> u64 {
+        (2f64.powf(f64::from(self.cost) / 4.0) - 1.0).round() as u64
+    }
+
+    fn to_bytes(self) -> [u8; NOTE_BYTES] {
+        let mut out = [0; NOTE_BYTES];
+        out[..6].copy_from_slice(&self.written_ms.to_le_bytes()[..6]);
+        out[6..10].copy_from_slice(&self.epoch.to_le_bytes());
+        out[10..12].copy_from_slice(&self.reads.to_le_bytes());
+        out[12..16].copy_from_slice(&self.grace_ms.to_le_bytes());
+        out[16..24].copy_from_slice(&self.history.to_le_bytes());
+        out[24] = self.marks;
+        out[25] = self.cost;
+        out
+    }
+
+    fn from_bytes(bytes: [u8; NOTE_BYTES]) -> Note {
+        let word = |at: usize, n: usize| {
+            let mut out = [0; 8];
+            out[..n].copy_from_slice(&bytes[at..at + n]);
+            u64::from_le_bytes(out)
+        };
+        Note {
+            written_ms: word(0, 6),
+            epoch: word(6, 4) as u32,
+            reads: word(10, 2) as u16,
+            grace_ms: word(12, 4) as u32,
+            history: word(16, 8),
+            marks: bytes[24],
+            cost: bytes[25],
         }
     }
 }
@@ -538,12 +685,17 @@ pub unsafe fn moved(slab: &mut Slab, at: NonNull<u8>, deadline: Option<u64>) -> 
             Value::Blob(b) => NewValue::Blob(b.clone()),
             Value::Object(object) => NewValue::Object(Object::from_cell(object.tag, object.at)),
         };
+        let (note, tags) = (old.note(), old.tags());
         let draft = Draft {
             key: old.key(),
             value,
             deadline,
             raw: old.is_raw(),
             access: old.access(),
+            graceful: old.is_graceful(),
+            epoch: old.epoch(),
+            note: note.as_ref(),
+            tags: &tags,
         };
         let new = create(slab, draft);
         std::mem::forget(destroy(slab, at));
@@ -642,6 +794,52 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Unix time in milliseconds at which the entry goes: past its deadline by its
+    /// grace.
+    #[inline]
+    pub fn gone_ms(&self) -> Option<u64> {
+        let deadline = self.deadline()?;
+        let grace_ms = self.note().map_or(0, |note| note.grace_ms);
+        Some(deadline.saturating_add(grace_ms.into()))
+    }
+
+    /// What a policy keeps of it.
+    #[inline]
+    pub fn note(&self) -> Option<Note> {
+        // SAFETY: a live entry has its eight bytes.
+        let flags = unsafe { self.at.as_ptr().add(5).read() };
+        if flags & NOTED == 0 {
+            return None;
+        }
+        let bytes = self.slice(self.parts().note_at(), NOTE_BYTES);
+        Some(Note::from_bytes(
+            bytes.try_into().unwrap_or([0; NOTE_BYTES]),
+        ))
+    }
+
+    /// The digests of its explicit tags.
+    pub fn tags(&self) -> SmallVec<[u64; 4]> {
+        let parts = self.parts();
+        if parts.note_len <= NOTE_BYTES {
+            return SmallVec::new();
+        }
+        let bytes = self.slice(parts.note_at() + NOTE_BYTES, parts.note_len - NOTE_BYTES);
+        let word = |chunk: &[u8]| u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        bytes.chunks_exact(8).map(word).collect()
+    }
+
+    /// Whether it is a plain write with a lifetime, which a policy may prolong.
+    pub fn is_graceful(&self) -> bool {
+        self.parts().flags & GRACEFUL != 0
+    }
+
+    /// See the head of this file.
+    #[inline]
+    pub fn epoch(&self) -> u8 {
+        // SAFETY: a live entry has its eight bytes.
+        unsafe { self.at.as_ptr().add(7).read() }
+    }
+
     /// The first deadline of its elements, where any has one.
     #[inline]
     pub fn items_due_ms(&self) -> Option<u64> {
@@ -653,7 +851,7 @@ impl<'a> Entry<'a> {
 
     /// When it, or an element of it, is over.
     pub fn due_ms(&self) -> Option<u64> {
-        earliest(self.deadline(), self.items_due_ms())
+        earliest(self.gone_ms(), self.items_due_ms())
     }
 
     /// The eviction policy's record.
@@ -678,6 +876,15 @@ impl<'a> Entry<'a> {
     pub(super) fn is_outside(&self) -> bool {
         let parts = self.parts();
         parts.kind.is_pointer() || parts.bytes() > BLOCK_MAX
+    }
+
+    /// Bytes of a large string that lives apart from its entry; 0 for anything else.
+    #[inline]
+    pub(super) fn blob_len(&self) -> usize {
+        match self.value() {
+            Value::Blob(blob) => blob.len(),
+            _ => 0,
+        }
     }
 
     /// Bytes that the entry takes, with what hangs off it.
@@ -744,6 +951,28 @@ impl<'a> EntryMut<'a> {
     pub fn set_access(&mut self, access: u32) {
         // SAFETY: as in `Entry::access`.
         unsafe { self.at.as_ptr().cast::<u32>().write(access) }
+    }
+
+    /// Writes what a policy keeps of it; false where there is no place for it.
+    #[inline]
+    pub fn set_note(&mut self, note: &Note) -> bool {
+        let parts = self.as_ref().parts();
+        if parts.note_len == 0 {
+            return false;
+        }
+        // SAFETY: the header says that a note is there.
+        unsafe {
+            let at = self.at.as_ptr().add(parts.note_at());
+            at.cast::<[u8; NOTE_BYTES]>().write(note.to_bytes());
+        }
+        true
+    }
+
+    /// See the head of this file.
+    #[inline]
+    pub fn set_epoch(&mut self, epoch: u8) {
+        // SAFETY: a live entry has its eight bytes.
+        unsafe { self.at.as_ptr().add(7).write(epoch) };
     }
 
     /// Writes an integer where there is one already; false where there is not.

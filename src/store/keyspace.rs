@@ -6,13 +6,17 @@
 //! gate, and no two holders can wait for each other.
 
 use std::ops::DerefMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 
 use super::eviction::Evictor;
-use super::shard::Shard;
+use super::invalidation::Invalidations;
+use super::rules::Rules;
+use super::shard::{Settling, Shard};
 use crate::base::clock;
 
 /// A lock is held for so long at most while nothing unusual goes on.
@@ -27,6 +31,11 @@ pub struct Keyspace {
     shards: Box<[Padded<Mutex<Shard>>]>,
     bits: u8,
     evictor: Evictor,
+    invalidations: RwLock<Invalidations>,
+    /// Their epochs, of all and of patterns: written under all shards' locks.
+    epochs: AtomicU64,
+    /// Whether there is any policy.
+    governed: AtomicBool,
 }
 
 /// Shards that are locked together.
@@ -59,7 +68,67 @@ impl Keyspace {
                 .collect(),
             bits,
             evictor: Evictor::default(),
+            invalidations: RwLock::default(),
+            epochs: AtomicU64::new(0),
+            governed: AtomicBool::new(false),
         }
+    }
+
+    /// The policies in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.lock(0).rules.clone()
+    }
+
+    /// Whether there is any policy.
+    #[inline]
+    pub fn is_governed(&self) -> bool {
+        self.governed.load(Ordering::Relaxed)
+    }
+
+    /// Puts other policies in force, at once. What is there is brought to where they
+    /// want it when it is next found, or in the background.
+    pub fn set_rules(&self, rules: Rules) {
+        let rules = Arc::new(rules);
+        self.governed.store(!rules.is_empty(), Ordering::Relaxed);
+        let Held::All(mut shards) = self.lock_all() else {
+            unreachable!("all of them are locked");
+        };
+        for shard in &mut shards {
+            shard.rules = rules.clone();
+            shard.settling = Some(Settling::START);
+            shard.is_plain = false;
+        }
+    }
+
+    /// Invalidations. Changed under all shards' locks ([`Keyspace::change_invalidations`]).
+    pub fn invalidations(&self) -> &RwLock<Invalidations> {
+        &self.invalidations
+    }
+
+    /// The current epochs of entries with a note and of those without.
+    #[inline]
+    pub fn epochs(&self) -> (u32, u8) {
+        let both = self.epochs.load(Ordering::Relaxed);
+        ((both >> 8) as u32, both as u8)
+    }
+
+    /// Changes what is invalidated, under all shards' locks, which the caller holds.
+    pub fn change_invalidations<R>(
+        &self,
+        locked: &mut Locked<'_>,
+        change: impl FnOnce(&mut Invalidations) -> R,
+    ) -> R {
+        let Held::All(shards) = locked else {
+            undeclared();
+        };
+        let mut invalidations = self.invalidations.write();
+        let result = change(&mut invalidations);
+        let both = u64::from(invalidations.epoch()) << 8 | u64::from(invalidations.plain_epoch());
+        self.epochs.store(both, Ordering::Relaxed);
+        for shard in shards.iter_mut() {
+            shard.note_plain(invalidations.is_empty());
+        }
+        result
     }
 
     /// What goes when memory is full.
@@ -114,29 +183,34 @@ impl Keyspace {
     /// Asks the processor for keys' entries: first for all of their lines, then,
     /// by what those say, for the entries. `alone`: nobody else takes locks
     /// often, so that one round of all of them is cheaper than two for each key.
-    pub fn prefetch(&self, db: u32, digests: impl Iterator<Item = u64> + Clone, alone: bool) {
-        if alone && digests.clone().nth(self.len() / 4).is_some() {
+    pub fn prefetch<'k>(
+        &self,
+        db: u32,
+        keys: impl Iterator<Item = (u64, &'k [u8])> + Clone,
+        alone: bool,
+    ) {
+        if alone && keys.clone().nth(self.len() / 4).is_some() {
             let shards: SmallVec<[_; 32]> = self.shards.iter().map(|s| s.0.lock()).collect();
-            let table = |digest| shards[self.shard_of(digest)].table(db);
-            for digest in digests.clone() {
-                if let Some(table) = table(digest) {
+            let table = |digest, key| shards[self.shard_of(digest)].home(db, key);
+            for (digest, key) in keys.clone() {
+                if let Some(table) = table(digest, key) {
                     table.prefetch_line(digest);
                 }
             }
-            for digest in digests {
-                if let Some(table) = table(digest) {
+            for (digest, key) in keys {
+                if let Some(table) = table(digest, key) {
                     table.prefetch_entry(digest);
                 }
             }
             return;
         }
-        for digest in digests.clone() {
-            if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
+        for (digest, key) in keys.clone() {
+            if let Some(table) = self.lock(self.shard_of(digest)).home(db, key) {
                 table.prefetch_line(digest);
             }
         }
-        for digest in digests {
-            if let Some(table) = self.lock(self.shard_of(digest)).table(db) {
+        for (digest, key) in keys {
+            if let Some(table) = self.lock(self.shard_of(digest)).home(db, key) {
                 table.prefetch_entry(digest);
             }
         }

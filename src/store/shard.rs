@@ -7,7 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
+use crate::config::policy::Priority;
+
+use super::departed::Departed;
+use super::entry::Entry;
+use super::figures::Figures;
 use super::ghost::Ghosts;
+use super::lease::Leases;
+use super::nulls::Nulls;
+use super::rules::{Rules, Slot, TableId};
 use super::table::{Place, Table};
 
 /// Set for a client when a key that it watches changes.
@@ -33,10 +41,94 @@ pub struct Stats {
     pub changes: u64,
 }
 
+/// What is kept of one policy beside its tables, and of keys without one in slot 0.
+#[derive(Default)]
+pub struct Kept {
+    /// What happened to its keys.
+    pub figures: Figures,
+    /// Keys that it no longer holds.
+    pub departed: Departed,
+    /// Who may refill which key.
+    pub leases: Leases,
+    /// Remembered absences, by database.
+    nulls: Vec<Option<Box<Nulls>>>,
+}
+
+impl Kept {
+    /// The absences of a database, where there ever were any.
+    #[inline]
+    pub fn nulls(&self, db: u32) -> Option<&Nulls> {
+        self.nulls.get(db as usize)?.as_deref()
+    }
+
+    /// Likewise, to be changed.
+    #[inline]
+    pub fn nulls_mut(&mut self, db: u32) -> Option<&mut Nulls> {
+        self.nulls.get_mut(db as usize)?.as_deref_mut()
+    }
+
+    /// The absences of a database.
+    pub fn make_nulls(&mut self, db: u32) -> &mut Nulls {
+        let at = db as usize;
+        if at >= self.nulls.len() {
+            self.nulls.resize_with(at + 1, || None);
+        }
+        self.nulls[at].get_or_insert_default()
+    }
+
+    /// All absences, by database.
+    pub fn all_nulls(&self) -> impl Iterator<Item = (u32, &Nulls)> {
+        let all = self.nulls.iter().enumerate();
+        all.filter_map(|(db, n)| Some((db as u32, n.as_deref()?)))
+    }
+
+    /// All absences, to be changed.
+    pub fn all_nulls_mut(&mut self) -> impl Iterator<Item = &mut Nulls> {
+        self.nulls.iter_mut().filter_map(Option::as_deref_mut)
+    }
+}
+
+/// Where a shard is on its way to a new set of rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settling {
+    /// Which kind of table is walked, by [`TableId::index`].
+    pub index: usize,
+    /// Of which database.
+    pub db: u32,
+    /// Where in it.
+    pub cursor: u64,
+}
+
+impl Settling {
+    /// Nothing has been walked.
+    pub const START: Settling = Settling {
+        index: 0,
+        db: 0,
+        cursor: 0,
+    };
+}
+
 /// See the head of this file.
 pub struct Shard {
     tables: Vec<Option<Box<Table>>>,
+    /// Those of policies, by [`TableId::index`] - 1 and database.
+    policy_tables: Vec<Vec<Option<Box<Table>>>>,
     bits: u8,
+    /// Nothing but plain tables is in use: no policy, and nothing that is invalidated
+    /// and still there.
+    pub is_plain: bool,
+    /// The policies in force.
+    pub rules: Arc<Rules>,
+    /// Some keys may still be where older rules wanted them, or live as those said.
+    pub settling: Option<Settling>,
+    /// By slot.
+    kept: Vec<Option<Box<Kept>>>,
+    /// Where the sweep for what was invalidated stands, and the epoch in which it began.
+    pub sweeping: Option<(Settling, u32)>,
+    /// The epoch in which the last one began that came to its end.
+    pub swept: u32,
+    /// Counts misses and removals under policies, to tell which came first.
+    pub sequence: u64,
     watched: HashMap<WatchedKey, SmallVec<[WatchFlag; 1]>>,
     /// Tickets of those who wait for a change of a key, by arrival.
     awaited: HashMap<WatchedKey, Vec<u64>>,
@@ -55,7 +147,15 @@ impl Shard {
             // The first database is always in use: its table is not to come out of
             // what `maxmemory` leaves for the data.
             tables: vec![Some(Box::new(Table::new(bits)))],
+            policy_tables: Vec::new(),
             bits,
+            is_plain: true,
+            rules: Arc::default(),
+            settling: None,
+            kept: Vec::new(),
+            sweeping: None,
+            swept: 0,
+            sequence: 0,
             watched: HashMap::new(),
             awaited: HashMap::new(),
             ghosts: Ghosts::default(),
@@ -64,48 +164,210 @@ impl Shard {
         }
     }
 
-    /// A database's table, where it has ever had a key.
+    /// A table of a database, where it has ever had a key.
     #[inline]
-    pub fn table(&self, db: u32) -> Option<&Table> {
-        self.tables.get(db as usize)?.as_deref()
+    pub fn table(&self, db: u32, id: TableId) -> Option<&Table> {
+        let tables = match id {
+            TableId::PLAIN => &self.tables,
+            _ => self.policy_tables.get(id.index() - 1)?,
+        };
+        tables.get(db as usize)?.as_deref()
     }
 
-    /// A database's table, where it has ever had a key.
+    /// A table of a database, where it has ever had a key.
     #[inline]
-    pub fn table_mut(&mut self, db: u32) -> Option<&mut Table> {
-        self.tables.get_mut(db as usize)?.as_deref_mut()
+    pub fn table_mut(&mut self, db: u32, id: TableId) -> Option<&mut Table> {
+        let tables = match id {
+            TableId::PLAIN => &mut self.tables,
+            _ => self.policy_tables.get_mut(id.index() - 1)?,
+        };
+        tables.get_mut(db as usize)?.as_deref_mut()
     }
 
-    /// A database's table, made where there is none.
+    /// The table in which a key's value would be.
     #[inline]
-    pub fn make_table(&mut self, db: u32) -> &mut Table {
-        let at = db as usize;
-        if at >= self.tables.len() {
-            self.tables.resize_with(at + 1, || None);
+    pub fn home(&self, db: u32, key: &[u8]) -> Option<&Table> {
+        let id = match self.is_plain {
+            true => TableId::PLAIN,
+            false => TableId::values(self.rules.slot_of(key)),
+        };
+        self.table(db, id)
+    }
+
+    /// A table of a database, made where there is none.
+    #[inline]
+    pub fn make_table(&mut self, db: u32, id: TableId) -> &mut Table {
+        let (at, bits) = (db as usize, self.bits);
+        let tables = self.list_of(id);
+        if at >= tables.len() {
+            tables.resize_with(at + 1, || None);
         }
-        let bits = self.bits;
-        self.tables[at].get_or_insert_with(|| Box::new(Table::new(bits)))
+        tables[at].get_or_insert_with(|| Box::new(Table::new(bits)))
     }
 
-    /// The databases that have a table.
-    pub fn tables(&self) -> impl Iterator<Item = (u32, &Table)> {
-        self.tables
-            .iter()
-            .enumerate()
-            .filter_map(|(db, t)| Some((db as u32, t.as_deref()?)))
+    /// A kind of table, by database.
+    fn list_of(&mut self, id: TableId) -> &mut Vec<Option<Box<Table>>> {
+        let Some(index) = id.index().checked_sub(1) else {
+            return &mut self.tables;
+        };
+        if index >= self.policy_tables.len() {
+            self.policy_tables.resize_with(index + 1, Vec::new);
+        }
+        &mut self.policy_tables[index]
     }
 
-    /// The databases that have a table, to be changed.
-    pub fn tables_mut(&mut self) -> impl Iterator<Item = (u32, &mut Table)> {
-        self.tables
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(db, t)| Some((db as u32, t.as_deref_mut()?)))
+    /// All tables, with their databases.
+    pub fn tables(&self) -> impl Iterator<Item = (u32, TableId, &Table)> {
+        let lists = std::iter::once(&self.tables).chain(&self.policy_tables);
+        lists.enumerate().flat_map(|(index, list)| {
+            let tables = list.iter().enumerate();
+            tables.filter_map(move |(db, t)| Some((db as u32, TableId::at(index), t.as_deref()?)))
+        })
+    }
+
+    /// All tables, to be changed.
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = (u32, TableId, &mut Table)> {
+        let lists = std::iter::once(&mut self.tables).chain(&mut self.policy_tables);
+        lists.enumerate().flat_map(|(index, list)| {
+            let tables = list.iter_mut().enumerate();
+            tables
+                .filter_map(move |(db, t)| Some((db as u32, TableId::at(index), t.as_deref_mut()?)))
+        })
+    }
+
+    /// The tables of a database.
+    pub fn tables_of(&self, db: u32) -> impl Iterator<Item = (TableId, &Table)> {
+        let lists = std::iter::once(&self.tables).chain(&self.policy_tables);
+        lists.enumerate().filter_map(move |(index, list)| {
+            Some((TableId::at(index), list.get(db as usize)?.as_deref()?))
+        })
+    }
+
+    /// Number of keys in a database.
+    #[inline]
+    pub fn len_of(&self, db: u32) -> usize {
+        match self.is_plain {
+            true => self.table(db, TableId::PLAIN).map_or(0, Table::len),
+            false => self.tables_of(db).map(|(_, t)| t.len()).sum(),
+        }
+    }
+
+    /// What is kept of a policy beside its tables.
+    #[inline]
+    pub fn kept(&self, slot: Slot) -> Option<&Kept> {
+        self.kept.get(usize::from(slot))?.as_deref()
+    }
+
+    /// Likewise, made where it is not there.
+    #[inline]
+    pub fn kept_mut(&mut self, slot: Slot) -> &mut Kept {
+        let at = usize::from(slot);
+        if at >= self.kept.len() {
+            self.kept.resize_with(at + 1, || None);
+        }
+        self.kept[at].get_or_insert_default()
+    }
+
+    /// Likewise, where it is there.
+    #[inline]
+    pub fn known_mut(&mut self, slot: Slot) -> Option<&mut Kept> {
+        self.kept.get_mut(usize::from(slot))?.as_deref_mut()
+    }
+
+    /// Likewise, made where it is a policy's.
+    #[inline]
+    pub fn known_or_made(&mut self, slot: Slot) -> Option<&mut Kept> {
+        match slot {
+            0 => self.known_mut(0),
+            _ => Some(self.kept_mut(slot)),
+        }
+    }
+
+    /// Forgets what was kept of policies that are no more.
+    pub fn forget_strangers(&mut self) {
+        for (slot, kept) in self.kept.iter_mut().enumerate().skip(1) {
+            if self.rules.get(slot as Slot).is_none() {
+                *kept = None;
+            }
+        }
+    }
+
+    /// Bytes of the entries of a kind of table, of all databases.
+    pub fn bytes_of(&self, id: TableId) -> usize {
+        let of = |db: usize| self.table(db as u32, id).map_or(0, Table::bytes);
+        (0..self.databases_of(id)).map(of).sum()
+    }
+
+    /// Up to `most` entries of a kind of table from a random place on.
+    pub fn sample_of(&self, id: TableId, most: usize, out: &mut Vec<(u32, Place)>) {
+        let mut places = Vec::new();
+        for db in 0..self.databases_of(id) as u32 {
+            if let Some(table) = self.table(db, id).filter(|t| !t.is_empty()) {
+                places.clear();
+                table.sample(most, false, &mut places);
+                out.extend(places.iter().map(|&place| (db, place)));
+            }
+        }
+    }
+
+    /// All that is kept of policies.
+    pub fn all_kept_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Kept)> {
+        let all = self.kept.iter_mut().enumerate();
+        all.filter_map(|(slot, kept)| Some((slot as Slot, kept.as_deref_mut()?)))
+    }
+
+    /// Kinds of tables there are, by [`TableId::index`].
+    pub fn kinds(&self) -> usize {
+        1 + self.policy_tables.len()
+    }
+
+    /// Databases that may have a table of a kind.
+    pub fn databases_of(&self, id: TableId) -> usize {
+        match id.index().checked_sub(1) {
+            None => self.tables.len(),
+            Some(at) => self.policy_tables.get(at).map_or(0, Vec::len),
+        }
+    }
+
+    /// Finds out whether it is plain. `is_valid`: nothing is invalidated and may still
+    /// be there.
+    pub fn note_plain(&mut self, is_valid: bool) {
+        let holds_none = || {
+            self.kept
+                .iter()
+                .flatten()
+                .all(|kept| kept.nulls.iter().all(Option::is_none))
+        };
+        self.is_plain =
+            is_valid && self.rules.is_empty() && self.settling.is_none() && holds_none();
+    }
+
+    /// Walks on over the keys of a database from a cursor, in the tables that are wanted;
+    /// `None` at the end. What goes from one table to another in between is met.
+    pub fn scan<'a>(
+        &'a self,
+        db: u32,
+        is_wanted: impl Fn(TableId) -> bool,
+        cursor: u64,
+        visit: impl FnMut(TableId, Entry<'a>),
+    ) -> Option<u64> {
+        let tables: SmallVec<[(TableId, &Table); 4]> = self
+            .tables_of(db)
+            .filter(|(id, table)| is_wanted(*id) && !table.is_empty())
+            .collect();
+        Table::scan_together(&tables, cursor, visit)
+    }
+
+    /// The next number of [`Shard::sequence`].
+    #[inline]
+    pub fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
     }
 
     /// Number of entries in all databases.
     pub fn len(&self) -> usize {
-        self.tables().map(|(_, t)| t.len()).sum()
+        self.tables().map(|(_, _, t)| t.len()).sum()
     }
 
     /// Whether there is no entry.
@@ -127,47 +389,82 @@ impl Shard {
 
     /// Up to `most` entries from a random place on, of all databases in
     /// proportion; only those with a deadline where `volatile` is set.
-    pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<(u32, Place)>) {
+    ///
+    /// Where policies have priorities, only those of the lowest that there are.
+    pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<(u32, TableId, Place)>) {
         let weight = |t: &Table| if volatile { t.volatile() } else { t.len() };
-        let all: usize = self.tables().map(|(_, t)| weight(t)).sum();
+        let priority = |id: TableId| match self.rules.get(id.slot()) {
+            Some(policy) => policy.priority,
+            None => Priority::Normal,
+        };
+        let there = || self.tables().filter(|(_, _, t)| weight(t) > 0);
+        let lowest = match self.is_plain {
+            true => None,
+            false => there().map(|(_, id, _)| priority(id)).min(),
+        };
+        let chosen = || there().filter(|(_, id, _)| lowest.is_none_or(|l| priority(*id) == l));
+        let all: usize = chosen().map(|(_, _, t)| weight(t)).sum();
         let mut places = Vec::new();
-        for (db, table) in self.tables() {
+        for (db, id, table) in chosen() {
             let share = (most * weight(table)).div_ceil(all.max(1));
             if share > 0 {
                 places.clear();
                 table.sample(share, volatile, &mut places);
-                out.extend(places.iter().map(|&place| (db, place)));
+                out.extend(places.iter().map(|&place| (db, id, place)));
             }
         }
     }
 
-    /// Takes a database's keys out, all at once; dropping them is the caller's.
-    pub fn take_table(&mut self, db: u32) -> Option<Box<Table>> {
-        let table = self.tables.get_mut(db as usize)?.take()?;
+    /// Takes a table out with all its keys; dropping it is the caller's.
+    pub fn take_table(&mut self, db: u32, id: TableId) -> Option<Box<Table>> {
+        let table = self.list_of(id).get_mut(db as usize)?.take()?;
         if !table.is_empty() {
             self.touch_all_watched(|d| d == db, Some(&table));
         }
         Some(table)
     }
 
+    /// Takes a database's keys out, all at once, and forgets its absences.
+    pub fn take_tables(&mut self, db: u32) -> Vec<Box<Table>> {
+        for kept in self.kept.iter_mut().flatten() {
+            if let Some(nulls) = kept.nulls.get_mut(db as usize) {
+                *nulls = None;
+            }
+        }
+        (0..=self.policy_tables.len())
+            .filter_map(|index| self.take_table(db, TableId::at(index)))
+            .collect()
+    }
+
     /// Exchanges two databases.
     pub fn swap_tables(&mut self, a: u32, b: u32) {
-        let most = a.max(b) as usize;
-        if most >= self.tables.len() {
-            self.tables.resize_with(most + 1, || None);
+        fn swap<T>(list: &mut Vec<Option<T>>, a: u32, b: u32) {
+            let most = a.max(b) as usize;
+            if most >= list.len() {
+                list.resize_with(most + 1, || None);
+            }
+            list.swap(a as usize, b as usize);
         }
-        self.tables.swap(a as usize, b as usize);
+        for list in std::iter::once(&mut self.tables).chain(&mut self.policy_tables) {
+            swap(list, a, b);
+        }
+        for kept in self.kept.iter_mut().flatten() {
+            swap(&mut kept.nulls, a, b);
+        }
         let watched = std::mem::take(&mut self.watched);
         for ((db, key), flags) in watched {
-            let there = |db| {
-                self.table(db)
-                    .is_some_and(|t| t.find(crate::base::hash::digest(&key), &key).is_some())
-            };
-            if (db == a || db == b) && (there(a) || there(b)) {
+            if (db == a || db == b) && (self.holds(a, &key) || self.holds(b, &key)) {
                 flags.iter().for_each(|f| f.store(true, Ordering::Relaxed));
             }
             self.watched.insert((db, key), flags);
         }
+    }
+
+    /// Whether any table of a database has a key.
+    fn holds(&self, db: u32, key: &[u8]) -> bool {
+        let digest = crate::base::hash::digest(key);
+        self.tables_of(db)
+            .any(|(_, t)| t.find(digest, key).is_some())
     }
 
     /// From now on a change of the key sets `flag`; false where it did already.
@@ -187,6 +484,15 @@ impl Shard {
             flags.retain(|f| !Arc::ptr_eq(f, flag));
             if flags.is_empty() {
                 self.watched.remove(&key);
+            }
+        }
+    }
+
+    /// Tells whoever watches a key of a database that `is_concerned` names.
+    pub fn touch_watched_if(&mut self, db: u32, is_concerned: impl Fn(&[u8]) -> bool) {
+        for ((d, key), flags) in &self.watched {
+            if *d == db && is_concerned(key) && self.holds(db, key) {
+                flags.iter().for_each(|f| f.store(true, Ordering::Relaxed));
             }
         }
     }

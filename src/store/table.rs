@@ -38,7 +38,7 @@ pub use place::Place;
 
 use place::Generation;
 
-use super::entry::{self, Draft, Entry, EntryMut, Object, Slab, earliest};
+use super::entry::{self, Draft, Entry, EntryMut, Note, Object, Slab, earliest};
 use super::garbage::Garbage;
 use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
@@ -258,6 +258,8 @@ pub struct Table {
     with_volatile_items: usize,
     /// Entries that own something outside the slab.
     outside: usize,
+    /// Bytes of large strings among that when they came.
+    outside_bytes: usize,
     slab: Slab,
     lines: LineSlab,
     published: usize,
@@ -280,6 +282,7 @@ impl Table {
             volatile: 0,
             with_volatile_items: 0,
             outside: 0,
+            outside_bytes: 0,
             slab: Slab::new(),
             lines,
             published: 0,
@@ -310,6 +313,11 @@ impl Table {
     /// Whether nothing in it ever goes by itself.
     pub fn is_lasting(&self) -> bool {
         self.volatile == 0 && self.with_volatile_items == 0
+    }
+
+    /// Bytes of its entries and lines.
+    pub fn bytes(&self) -> usize {
+        self.slab.used_bytes() + self.lines.used_bytes() + self.outside_bytes
     }
 
     /// Bytes of the pages behind entries and lines, for reports.
@@ -472,13 +480,13 @@ impl Table {
     /// Puts another value, and deadline, in the place of an entry with the same
     /// key; what the object was that it replaces, the caller drops.
     pub fn replace(&mut self, place: Place, draft: Draft<'_>, now_ms: u64) -> Option<Object> {
-        let deadline = draft.deadline;
+        let gone_ms = draft.gone_ms();
         let old = address(self.slot(place));
         let was_volatile = self.entry(place).deadline().is_some();
         if self.entry_mut(place).overwrite(&draft) {
             self.volatile -= usize::from(was_volatile);
-            self.volatile += usize::from(deadline.is_some());
-            self.set_timer(place, Timer::new(deadline, now_ms), now_ms);
+            self.volatile += usize::from(gone_ms.is_some());
+            self.set_timer(place, Timer::new(gone_ms, now_ms), now_ms);
             return None;
         }
         let at = entry::create(&mut self.slab, draft);
@@ -512,6 +520,16 @@ impl Table {
         self.set_timer(place, timer, now_ms);
     }
 
+    /// Writes what a policy keeps of an entry that has a note already.
+    pub fn set_note(&mut self, place: Place, note: &Note, now_ms: u64) {
+        let mut entry = self.entry_mut(place);
+        let before = entry.as_ref().note().map_or(0, |note| note.grace_ms);
+        if entry.set_note(note) && note.grace_ms != before {
+            let due_ms = self.entry(place).due_ms();
+            self.set_timer(place, Timer::new(due_ms, now_ms), now_ms);
+        }
+    }
+
     fn set_timer(&mut self, place: Place, timer: Timer, now_ms: u64) {
         let bits = self.slot_mut(place);
         *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
@@ -527,16 +545,19 @@ impl Table {
         let entry = unsafe { Entry::new(at) };
         let items_due_ms = entry.items_due_ms();
         self.outside += usize::from(entry.is_outside());
+        self.outside_bytes += entry.blob_len();
         self.volatile += usize::from(entry.deadline().is_some());
         self.with_volatile_items += usize::from(items_due_ms.is_some());
         self.count += 1;
-        earliest(entry.deadline(), items_due_ms)
+        earliest(entry.gone_ms(), items_due_ms)
     }
 
     fn count_out(&mut self, at: NonNull<u8>) {
         // SAFETY: a live entry.
         let entry = unsafe { Entry::new(at) };
         self.outside -= usize::from(entry.is_outside());
+        // It may have grown since.
+        self.outside_bytes = self.outside_bytes.saturating_sub(entry.blob_len());
         self.volatile -= usize::from(entry.deadline().is_some());
         self.with_volatile_items -= usize::from(entry.items_due_ms().is_some());
         self.count -= 1;
@@ -558,7 +579,7 @@ impl Table {
         if before != after {
             self.with_volatile_items -= usize::from(before.is_some());
             self.with_volatile_items += usize::from(after.is_some());
-            let due_ms = earliest(self.entry(place).deadline(), after);
+            let due_ms = earliest(self.entry(place).gone_ms(), after);
             self.set_timer(place, Timer::new(due_ms, now_ms), now_ms);
         }
         Some(result)
@@ -725,6 +746,40 @@ impl Table {
         cursor.next_part().map(Cursor::bits)
     }
 
+    /// As [`Table::scan`], over several tables side by side, each named by an `I`: an
+    /// entry that goes from one of them to another between two calls is met all the same.
+    pub fn scan_together<'a, I: Copy>(
+        tables: &[(I, &'a Table)],
+        cursor: u64,
+        mut visit: impl FnMut(I, Entry<'a>),
+    ) -> Option<u64> {
+        let (&(name, first), others) = tables.split_first()?;
+        if others.is_empty() {
+            return first.scan(cursor, |entry| visit(name, entry));
+        }
+        // All of them walk the smallest part that any has there, to the same frag.
+        let mut from = Cursor::from_bits(cursor);
+        for (_, table) in tables {
+            let segment = &table.directory[table.index_of_prefix(from.prefix)];
+            from.depth = from.depth.max(segment.depth.into());
+        }
+        let frag_in_part = |bits: Option<u64>| {
+            let at = Cursor::from_bits(bits?);
+            ((at.prefix, at.depth) == (from.prefix, from.depth)).then_some(at.frag)
+        };
+        let next = first.scan(from.bits(), |entry| visit(name, entry));
+        let end = frag_in_part(next);
+        for &(name, table) in others {
+            let mut at = Some(from.bits());
+            while let Some(frag) = frag_in_part(at)
+                && end.is_none_or(|end| frag < end)
+            {
+                at = table.scan(at?, |entry| visit(name, entry));
+            }
+        }
+        next
+    }
+
     /// An entry chosen at random, each with the same probability; `None` where
     /// there is none, or no luck in many tries because the table is nearly empty.
     pub fn random(&self) -> Option<Entry<'_>> {
@@ -863,8 +918,7 @@ impl Table {
         for (at, slot) in due {
             let bits = self.directory[first].lines()[at].slots[slot];
             let entry = self.read(bits);
-            let deadline = entry.deadline();
-            if deadline.is_some_and(|ms| ms <= now_ms) {
+            if entry.gone_ms().is_some_and(|ms| ms <= now_ms) {
                 gone(entry, Due::Entry);
                 // Not by way of `remove`, which might shrink under our feet.
                 self.generation.advance();

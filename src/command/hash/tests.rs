@@ -20,7 +20,9 @@ fn let_time_be_over(kit: &Kit, key: &str, fields: &[&str]) {
     let digest = crate::base::hash::digest(key.as_bytes());
     let keyspace = &kit.engine.keyspace;
     let mut shard = keyspace.lock(keyspace.shard_of(digest));
-    let table = shard.table_mut(0).expect("the key is there");
+    let table = shard
+        .table_mut(0, TableId::PLAIN)
+        .expect("the key is there");
     let place = table
         .find(digest, key.as_bytes())
         .expect("the key is there");
@@ -959,7 +961,9 @@ fn what_a_hash_takes_is_told() {
     let digest = crate::base::hash::digest(b"h");
     let keyspace = &kit.engine.keyspace;
     let mut shard = keyspace.lock(keyspace.shard_of(digest));
-    let table = shard.table_mut(0).expect("the key is there");
+    let table = shard
+        .table_mut(0, TableId::PLAIN)
+        .expect("the key is there");
     let place = table.find(digest, b"h").expect("the key is there");
     let view = View::<Hash>::of(table.entry(place).value()).expect("a hash");
     assert!(view.free_effort() > 1_000);

@@ -10,7 +10,7 @@ fn with_entry<R>(kit: &Kit, key: &str, look: impl FnOnce(Entry<'_>) -> R) -> Opt
     let digest = hash::digest(key.as_bytes());
     let keyspace = &kit.engine.keyspace;
     let shard = keyspace.lock(keyspace.shard_of(digest));
-    let table = shard.table(0)?;
+    let table = shard.table(0, TableId::PLAIN)?;
     let place = table.find(digest, key.as_bytes())?;
     Some(look(table.entry(place)))
 }

@@ -168,11 +168,10 @@ impl Pair {
             }
         };
         let draft = Draft {
-            key,
-            value,
             deadline: row.deadline,
             raw: row.raw,
             access: row.access,
+            ..Draft::new(key, value)
         };
         match self.find(key) {
             Some(place) => drop(self.table.replace(place, draft, self.now_ms)),
@@ -391,13 +390,7 @@ proptest! {
 fn a_place_is_no_good_once_another_key_went() {
     let mut table = Table::new(0);
     let places = [b"a", b"b"].map(|key| {
-        let draft = Draft {
-            key,
-            value: NewValue::Int(1),
-            deadline: None,
-            raw: false,
-            access: 0,
-        };
+        let draft = Draft::new(key, NewValue::Int(1));
         table.insert(hash::digest(key), draft, START_MS)
     });
     table.remove(places[1]);
@@ -409,13 +402,7 @@ fn a_table_grows_through_keys_that_reach_a_segment_by_any_reference() {
     let mut pair = Pair::new(0);
     for n in 0..20_000u32 {
         let key = n.to_le_bytes();
-        let draft = Draft {
-            key: &key,
-            value: NewValue::Int(1),
-            deadline: None,
-            raw: false,
-            access: 0,
-        };
+        let draft = Draft::new(&key, NewValue::Int(1));
         pair.table.insert(hash::digest(&key), draft, START_MS);
     }
     check_structure(&pair.table);
@@ -537,13 +524,7 @@ proptest! {
                 FieldOp::Put(n, ms) => {
                     let due_ms = ms.map(|ms| now_ms + ms);
                     let key = key(n.into());
-                    let draft = Draft {
-                        key: &key,
-                        value: NewValue::Object(field(due_ms)),
-                        deadline: None,
-                        raw: false,
-                        access: 0,
-                    };
+                    let draft = Draft::new(&key, NewValue::Object(field(due_ms)));
                     match find(&table, n) {
                         Some(place) => drop(table.replace(place, draft, now_ms)),
                         None => drop(table.insert(hash::digest(&key), draft, now_ms)),

@@ -1,0 +1,1040 @@
+//! Keys under policies: how they are found, written and let go.
+//!
+//! A policy has tables of its own in each shard, so a key is where its policy says
+//! ([`crate::store::rules`]). What older rules put elsewhere is brought home by whoever
+//! finds it, or by [`Txn::settle_slice`].
+//!
+//! ```text
+//!  an entry     found by     GET, MGET, CACHE.GET        any other command
+//!  ──────────────────────    ───────────────────────     ─────────────────
+//!  in its lifetime           the value                   the value
+//!  past it, in its grace     refill.rs decides           no key
+//!  past both                 goes                        goes
+//!  invalidated since         goes, or past its lifetime  likewise
+//! ```
+
+use super::lifetime::{self, Life};
+use super::{Caller, Found, Txn};
+use crate::base::hash;
+use crate::config::policy::{Mode, Policy};
+use crate::exec::args::Key;
+use crate::exec::effect::{Event, Removal};
+use crate::exec::txn::Deadline;
+use crate::store::adaptive::Typical;
+use crate::store::departed::Record;
+use crate::store::entry::{Draft, Entry, NewValue, Note, Object, mark};
+use crate::store::figures::Reason;
+use crate::store::invalidation::{Verdict, tag_digest};
+use crate::store::rules::{Slot, TableId};
+use crate::store::shard::{Settling, Shard};
+use std::sync::Arc;
+
+/// Entries looked at by one step of [`Txn::settle_slice`], about.
+const SLICE: usize = 256;
+/// A read begins an idle lifetime anew where that prolongs it by one part of so many.
+const IDLE_PARTS: u64 = 100;
+
+/// What is under a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sight {
+    /// An entry in its lifetime.
+    Fresh(Found),
+    /// One past it, in its grace.
+    Stale(Found),
+    /// Nothing.
+    Absent,
+}
+
+/// What is written under a key.
+pub(super) struct Write<'a> {
+    pub value: NewValue<'a>,
+    pub deadline: Deadline,
+    pub raw: bool,
+    pub event: Event,
+    /// A plain write of a whole string, which may be a refill.
+    pub is_fill: bool,
+    /// Digests of explicit tags.
+    pub tags: &'a [u64],
+}
+
+/// A policy that is in force for a key and its client.
+#[derive(Clone)]
+pub(super) struct InForce {
+    pub slot: Slot,
+    pub policy: Arc<Policy>,
+    /// It only counts what it would do.
+    pub is_shadow: bool,
+    /// What its keys are like.
+    pub typical: Arc<Typical>,
+}
+
+/// By what departed keys and leases are known.
+pub(in crate::exec) fn identity(db: u32, digest: u64) -> u64 {
+    digest ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Caller {
+    fn is_among(&self, users: &[Box<str>]) -> bool {
+        let user = self.user.as_deref().unwrap_or("default");
+        users.is_empty() || users.iter().any(|one| **one == *user)
+    }
+}
+
+impl<'a> Txn<'a> {
+    /// The policy in force for a key of a slot and this client.
+    pub(super) fn in_force(&self, shard: usize, slot: Slot, digest: u64) -> Option<InForce> {
+        let rules = &self.locked.shard(shard).rules;
+        let policy = rules.get(slot)?;
+        // By other bits than those that choose shard and place.
+        let part = hash::spread(digest) % 100;
+        if policy.mode == Mode::No
+            || part >= policy.rollout_percent.into()
+            || !self.caller.is_among(&policy.users)
+        {
+            return None;
+        }
+        Some(InForce {
+            slot,
+            policy: policy.clone(),
+            is_shadow: policy.mode == Mode::Shadow,
+            typical: rules.typical(slot)?.clone(),
+        })
+    }
+
+    /// Finds a key where there are policies or outstanding invalidations.
+    #[inline(never)]
+    pub(super) fn sight(&mut self, shard: usize, db: u32, key: &Key<'_>) -> Sight {
+        if self.locked.shard(shard).settling.is_some() {
+            self.settle_key(shard, db, key);
+        }
+        let owner = self.locked.shard(shard);
+        let slot = owner.rules.slot_of(key.bytes);
+        let Some((found, entry)) = locate(owner, shard, db, slot, key) else {
+            return Sight::Absent;
+        };
+        let note = entry.note();
+        let is_current = match &note {
+            Some(note) => note.epoch == self.epoch,
+            None => entry.epoch() == self.plain_epoch,
+        };
+        if !is_current {
+            return self.judge(found, key);
+        }
+        self.by_deadline(found, entry.deadline(), note.map_or(0, |n| n.grace_ms))
+    }
+
+    #[inline]
+    fn by_deadline(&mut self, found: Found, deadline: Option<u64>, grace_ms: u32) -> Sight {
+        match deadline {
+            Some(ms) if ms <= self.over_ms => {
+                if ms.saturating_add(grace_ms.into()) > self.over_ms {
+                    return Sight::Stale(found);
+                }
+                if !self.effects.keeps_all(self.now_ms) {
+                    self.expire(found);
+                }
+                Sight::Absent
+            }
+            _ => Sight::Fresh(found),
+        }
+    }
+
+    /// An entry is older than the last invalidation: is that about it?
+    #[cold]
+    fn judge(&mut self, found: Found, key: &Key<'_>) -> Sight {
+        match self.verdict(found) {
+            Verdict::Untouched => {
+                let (epoch, plain) = (self.epoch, self.plain_epoch);
+                let table = self.table_mut(found);
+                let mut entry = table.entry_mut(found.place);
+                entry.set_epoch(plain);
+                if let Some(mut note) = entry.as_ref().note() {
+                    note.epoch = epoch;
+                    entry.set_note(&note);
+                }
+            }
+            Verdict::Gone(id) => {
+                self.keyspace.invalidations().read().count(id, 1);
+                self.drop_invalidated(found, key.bytes);
+                return Sight::Absent;
+            }
+            Verdict::Stale(id) => {
+                self.keyspace.invalidations().read().count(id, 1);
+                if !self.be_stale(found) {
+                    self.drop_invalidated(found, key.bytes);
+                    return Sight::Absent;
+                }
+            }
+        }
+        let entry = self.entry(found);
+        let (deadline, grace_ms) = (entry.deadline(), entry.note().map_or(0, |n| n.grace_ms));
+        self.by_deadline(found, deadline, grace_ms)
+    }
+
+    fn verdict(&self, found: Found) -> Verdict {
+        let shard = self.locked.shard(found.shard);
+        let slot = found.id.slot();
+        let policy = shard.rules.get(slot).map(|p| (slot, &**p));
+        let invalidations = self.keyspace.invalidations().read();
+        invalidations.verdict(found.db, &self.entry(found), policy)
+    }
+
+    /// Ends an entry's lifetime now, and leaves it its policy's grace; false where that
+    /// has none.
+    fn be_stale(&mut self, found: Found) -> bool {
+        let (now_ms, epoch) = (self.now_ms, self.epoch);
+        let shard = self.locked.shard(found.shard);
+        let stale_ms = shard.rules.get(found.id.slot()).map_or(0, |p| p.stale_ms);
+        let entry = self.entry(found);
+        let Some(mut note) = entry.note().filter(|_| stale_ms > 0) else {
+            return false;
+        };
+        let deadline = entry.deadline().map_or(now_ms, |ms| ms.min(now_ms));
+        note.grace_ms = (stale_ms + (now_ms - deadline)).min(u32::MAX.into()) as u32;
+        note.marks |= mark::SOFT;
+        note.epoch = epoch;
+        let table = self.table_mut(found);
+        // The deadline's field may be added, which may move the entry.
+        table.set_deadline(found.place, Some(deadline), now_ms);
+        table.set_note(found.place, &note, now_ms);
+        table.publish_bytes();
+        true
+    }
+
+    /// Removes an entry because it was invalidated.
+    pub(super) fn drop_invalidated(&mut self, found: Found, key: &[u8]) {
+        self.depart(found, Reason::Invalidated);
+        let table = self.table_mut(found);
+        let object = table.remove(found.place);
+        table.publish_bytes();
+        self.garbage.add(object);
+        self.touched(found.shard, found.db, key);
+        self.record(found.db, key, Event::INVALIDATED);
+        let word = self.effects.removal_word(Removal::User);
+        self.propagate(found.db, vec![word.into(), key.to_vec()]);
+    }
+
+    /// Remembers an entry that is about to go, and ends its lease. To be called before
+    /// any removal.
+    #[inline]
+    pub(super) fn depart(&mut self, found: Found, why: Reason) {
+        if found.id != TableId::PLAIN {
+            self.depart_governed(found, why);
+        }
+    }
+
+    fn depart_governed(&mut self, found: Found, why: Reason) {
+        let slot = found.id.slot();
+        let entry = self.entry(found);
+        let digest = hash::digest(entry.key());
+        let note = entry.note().unwrap_or_default();
+        let is_soft = note.marks & mark::SOFT != 0 && why == Reason::Expired;
+        let why = if is_soft { Reason::Invalidated } else { why };
+        let is_fence = matches!(why, Reason::Invalidated | Reason::Deleted);
+        let age_s = self.now_ms.saturating_sub(note.written_ms) / 1000;
+        if is_fence {
+            self.cascade(found.shard, found.db, slot, &entry.key().to_vec());
+        }
+        let now_ms = self.now_ms;
+        let owner = self.locked.shard_mut(found.shard);
+        let fence = match is_fence {
+            true => owner.next_sequence(),
+            false => 0,
+        };
+        let entries = owner.table(found.db, found.id).map_or(0, |t| t.len());
+        let kept = owner.kept_mut(slot);
+        let identity = identity(found.db, digest);
+        let before = kept.departed.get(identity).map_or(0, |r| r.fence);
+        let record = Record {
+            why,
+            at_ms: now_ms,
+            fence: fence.max(before),
+            history: note.history,
+            written_ms: note.written_ms,
+            reads: note.reads,
+        };
+        kept.departed.insert(identity, record, entries);
+        let figures = &mut kept.figures;
+        match why {
+            Reason::Expired => figures.expired += 1,
+            Reason::Evicted => {
+                figures.evicted += 1;
+                if note.written_ms > 0 {
+                    figures.eviction_age_s.add(age_s);
+                }
+            }
+            Reason::Invalidated => figures.invalidated += 1,
+            Reason::Deleted => figures.deleted += 1,
+            Reason::Unknown => {}
+        }
+        if is_fence && kept.leases.end(identity).is_some() {
+            kept.figures.leases_removed += 1;
+        }
+    }
+
+    /// A client or an invalidation removed a key that was not there: whoever is about to
+    /// bring it has missed that. A remembered absence is forgotten; whether there was one.
+    pub fn remove_absent(&mut self, key: &Key<'_>, why: Reason) -> bool {
+        let shard = self.keyspace.shard_of(key.digest);
+        let db = self.db;
+        if self.shard_of(shard).is_plain {
+            return false;
+        }
+        // What is past its lifetime is not seen, but there.
+        if let Sight::Stale(found) = self.sight(shard, db, key) {
+            self.depart(found, why);
+            let table = self.table_mut(found);
+            let object = table.remove(found.place);
+            table.publish_bytes();
+            self.garbage.add(object);
+            self.touched(shard, db, key.bytes);
+            return false;
+        }
+        let now_ms = self.now_ms;
+        let owner = self.locked.shard_mut(shard);
+        let slot = owner.rules.slot_of(key.bytes);
+        let fence = owner.next_sequence();
+        let entries = owner
+            .table(db, TableId::values(slot))
+            .map_or(0, |t| t.len());
+        let Some(kept) = owner.known_mut(slot) else {
+            return false;
+        };
+        let was_null = kept
+            .nulls_mut(db)
+            .is_some_and(|nulls| nulls.remove(key.digest, key.bytes));
+        if slot == 0 {
+            return was_null;
+        }
+        let identity = identity(db, key.digest);
+        let record = match kept.departed.get(identity) {
+            Some(record) => Record { fence, ..*record },
+            None => Record {
+                why,
+                at_ms: now_ms,
+                fence,
+                history: 0,
+                written_ms: 0,
+                reads: 0,
+            },
+        };
+        kept.departed.insert(identity, record, entries);
+        if kept.leases.end(identity).is_some() {
+            kept.figures.leases_removed += 1;
+        }
+        self.cascade(shard, db, slot, key.bytes);
+        // Whoever waits for a refill may have to do it.
+        self.wake(key);
+        was_null
+    }
+
+    /// Notes what falls with a key.
+    fn cascade(&mut self, shard: usize, db: u32, slot: Slot, key: &[u8]) {
+        let rules = &self.locked.shard(shard).rules;
+        let Some(policy) = rules.get(slot).filter(|p| !p.cascade.is_empty()) else {
+            return;
+        };
+        let Some(captures) = policy.pattern.captures(key) else {
+            return;
+        };
+        let fill = |template: &crate::config::policy::Template| super::Cascade {
+            db,
+            cause: key.into(),
+            pattern: template.fill_escaped(&captures),
+        };
+        let all: Vec<_> = policy.cascade.iter().map(fill).collect();
+        self.cascades.extend(all);
+    }
+
+    // ----- reads ----------------------------------------------------------
+
+    /// An entry of a policy was read: counts, notes, and prolongs what is idle.
+    pub(super) fn note_hit(&mut self, key: &Key<'_>, found: Found) {
+        self.note_access(key, found);
+        let Some(policy) = self.in_force(found.shard, found.id.slot(), key.digest) else {
+            return;
+        };
+        let InForce {
+            slot,
+            policy,
+            is_shadow,
+            ..
+        } = policy;
+        let figures = &mut self.locked.shard_mut(found.shard).kept_mut(slot).figures;
+        match found.id.is_sentinels() {
+            true => figures.null_hits += 1,
+            false => figures.hits += 1,
+        }
+        let (now_ms, touch) = (self.now_ms, self.touch);
+        let Some(mut note) = self.entry(found).note().filter(|_| touch) else {
+            return;
+        };
+        note.reads = note.reads.saturating_add(1);
+        if policy.refresh_percent > 0 && !is_shadow {
+            self.consider_refresh(key, found, &policy, &mut note);
+        }
+        self.table_mut(found).entry_mut(found.place).set_note(&note);
+        let Some(deadline) = self.entry(found).deadline().filter(|_| policy.idle) else {
+            return;
+        };
+        let ttl_ms = match policy.ttl_ms {
+            0 => deadline.saturating_sub(note.written_ms),
+            ttl => ttl,
+        };
+        let wanted = now_ms + ttl_ms;
+        if wanted > deadline + ttl_ms / IDLE_PARTS && !is_shadow {
+            let table = self.table_mut(found);
+            table.set_deadline(found.place, Some(wanted), now_ms);
+            table.publish_bytes();
+            let kept = self.locked.shard_mut(found.shard).kept_mut(slot);
+            kept.figures.idle_extensions += 1;
+            let ms = wanted.to_string().into_bytes();
+            let words = vec![b"PEXPIREAT".to_vec(), key.bytes.to_vec(), ms];
+            self.propagate(found.db, words);
+        }
+    }
+
+    /// A read found nothing: says why to the figures, and remembers that this client may
+    /// be about to bring it.
+    #[inline]
+    pub(super) fn note_miss(&mut self, key: &Key<'_>) {
+        let shard = self.keyspace.shard_of(key.digest);
+        if !self.shard_of(shard).is_plain {
+            self.note_miss_governed(shard, key);
+        }
+    }
+
+    pub(super) fn note_miss_governed(&mut self, shard: usize, key: &Key<'_>) {
+        let (db, now_ms, epoch) = (self.db, self.now_ms, self.epoch);
+        let owner = self.locked.shard_mut(shard);
+        let slot = owner.rules.slot_of(key.bytes);
+        if slot == 0 {
+            return;
+        }
+        let sequence = owner.next_sequence();
+        let kept = owner.kept_mut(slot);
+        let nulls = kept.nulls(db);
+        if nulls.is_some_and(|n| n.get(key.digest, key.bytes, now_ms).is_some()) {
+            kept.figures.null_hits += 1;
+            return;
+        }
+        let identity = identity(db, key.digest);
+        let why = kept
+            .departed
+            .get(identity)
+            .map_or(Reason::Unknown, |r| r.why);
+        kept.figures.misses[why as usize] += 1;
+        if self.caller.client == 0 {
+            return;
+        }
+        let reader = self.caller.reader.get_or_insert_default();
+        reader.note_miss(super::caller::Miss {
+            key: identity,
+            sequence,
+            epoch,
+            at_ms: now_ms,
+        });
+    }
+
+    /// A value was changed in place: what is written so has no grace.
+    #[inline]
+    pub(super) fn note_edit(&mut self, found: Found) {
+        if found.id != TableId::PLAIN {
+            let now_ms = self.now_ms;
+            let table = self.table_mut(found);
+            if let Some(mut note) = table.entry(found.place).note()
+                && (note.grace_ms > 0 || note.marks & (mark::ANNOUNCED | mark::SOFT) != 0)
+            {
+                note.grace_ms = 0;
+                note.marks &= !(mark::ANNOUNCED | mark::SOFT);
+                table.set_note(found.place, &note, now_ms);
+            }
+        }
+    }
+
+    // ----- writes ---------------------------------------------------------
+
+    /// As [`Txn::put_in`], where there are policies or outstanding invalidations.
+    /// Returns the deadline that the entry has.
+    pub(super) fn put_governed(
+        &mut self,
+        db: u32,
+        key: &Key<'_>,
+        found: Option<Found>,
+        write: Write<'_>,
+    ) -> Option<u64> {
+        let shard = self.keyspace.shard_of(key.digest);
+        // Handlers do not see what is past its lifetime, but it is there.
+        let there = match found {
+            Some(found) => Some(found),
+            None => match self.sight(shard, db, key) {
+                Sight::Fresh(found) | Sight::Stale(found) => Some(found),
+                Sight::Absent => None,
+            },
+        };
+        let (now_ms, evictor) = (self.now_ms, self.keyspace.evictor());
+        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let policy = self.in_force(shard, slot, key.digest);
+        let old = there.map(|f| {
+            let entry = self.entry(f);
+            (
+                entry.access(),
+                entry.deadline(),
+                entry.note(),
+                entry.is_graceful(),
+            )
+        });
+        let identity = identity(db, key.digest);
+        let owner = self.locked.shard_mut(shard);
+        let ghost = match there {
+            Some(_) => None,
+            None => owner.recall(db, key.digest),
+        };
+        let (old_access, old_deadline, old_note) = match old {
+            Some((access, deadline, note, _)) => (Some(access), deadline, note),
+            None => (None, None, None),
+        };
+        let past = lifetime::Past {
+            note: old_note.filter(|_| there.is_some()),
+            departed: match there {
+                Some(_) => None,
+                None => owner
+                    .known_mut(slot)
+                    .and_then(|k| k.departed.get(identity).copied()),
+            },
+        };
+        let asked = match write.deadline {
+            Deadline::Keep => Deadline::Keep,
+            // What handlers did not see has no deadline to be kept.
+            other => other,
+        };
+        let kept_deadline = old_deadline.filter(|_| found.is_some());
+        let is_null = policy.as_ref().is_some_and(|p| {
+            write.is_fill
+                && !p.policy.null_values.is_empty()
+                && is_sentinel(&p.policy, &write.value)
+        });
+        let life = Life {
+            asked,
+            kept: kept_deadline,
+            is_fill: write.is_fill,
+            is_null,
+            now_ms,
+        };
+        let decided = lifetime::decide(policy.as_ref(), &life, &past, &write.value);
+        let epochs = (self.epoch, self.plain_epoch);
+        let keeps = asked == Deadline::Keep && found.is_some();
+        let note = (slot > 0 || !write.tags.is_empty()).then(|| match old_note {
+            Some(note) if keeps => Note {
+                epoch: epochs.0,
+                grace_ms: 0,
+                marks: note.marks & !mark::SOFT,
+                ..note
+            },
+            _ => Note {
+                written_ms: now_ms,
+                epoch: epochs.0,
+                reads: 0,
+                grace_ms: decided.grace_ms,
+                history: decided.history,
+                marks: decided.marks | if decided.is_null { mark::NULL } else { 0 },
+                cost: old_note.map_or(0, |n| n.cost),
+            },
+        });
+        let draft = Draft {
+            key: key.bytes,
+            value: write.value,
+            deadline: decided.deadline,
+            raw: write.raw,
+            access: match old_access {
+                Some(access) => evictor.on_hit(key.digest, access),
+                None => evictor.on_insert(key.digest, ghost),
+            },
+            graceful: write.is_fill && decided.deadline.is_some(),
+            epoch: epochs.1,
+            note: note.as_ref(),
+            tags: write.tags,
+        };
+        let id = match decided.is_null {
+            true => TableId::sentinels(slot),
+            false => TableId::values(slot),
+        };
+        match there {
+            Some(there) if there.id == id => {
+                let table = self.table_mut(there);
+                let old = table.replace(there.place, draft, now_ms);
+                table.publish_bytes();
+                self.garbage.add(old);
+            }
+            there => {
+                if let Some(there) = there {
+                    let table = self.table_mut(there);
+                    let old = table.remove(there.place);
+                    table.publish_bytes();
+                    self.garbage.add(old);
+                }
+                let old = self.place(shard, db, id, key.digest, draft);
+                self.garbage.add(old);
+            }
+        }
+        if found.is_none() {
+            self.record(db, key.bytes, Event::NEW);
+        }
+        self.settle_accounts(shard, db, slot, key, &decided, write.is_fill);
+        self.changed(shard, db, key.bytes, write.event);
+        if decided.deadline != kept_deadline && !decided.is_as_asked {
+            self.propagate_deadline(db, key.bytes, decided.deadline);
+        }
+        self.hold_policy_to_its_memory(shard, slot, policy.as_ref());
+        decided.deadline
+    }
+
+    /// Followers do not decide: they are told the deadline behind the command.
+    fn propagate_deadline(&mut self, db: u32, key: &[u8], deadline: Option<u64>) {
+        if self.effect.is_some() && self.effects.wants_commands() {
+            let words = match deadline {
+                Some(ms) => vec![b"PEXPIREAT".to_vec(), key.to_vec(), ms.to_string().into()],
+                None => vec![b"PERSIST".to_vec(), key.to_vec()],
+            };
+            self.behind.push((db, words));
+        }
+    }
+
+    /// What a write means for what is kept beside the tables.
+    fn settle_accounts(
+        &mut self,
+        shard: usize,
+        db: u32,
+        slot: Slot,
+        key: &Key<'_>,
+        decided: &lifetime::Decided,
+        is_fill: bool,
+    ) {
+        let Some(kept) = self.locked.shard_mut(shard).known_or_made(slot) else {
+            return;
+        };
+        if let Some(nulls) = kept.nulls_mut(db) {
+            nulls.remove(key.digest, key.bytes);
+        }
+        let figures = &mut kept.figures;
+        decided.count(figures);
+        if is_fill {
+            match decided.is_null {
+                true => figures.null_fills += 1,
+                false => figures.fills += 1,
+            }
+        }
+        if kept.leases.end(identity(db, key.digest)).is_some() {
+            kept.figures.leases_filled += 1;
+        }
+    }
+
+    /// Evicts from a policy's own tables while they take more than it may.
+    fn hold_policy_to_its_memory(&mut self, shard: usize, slot: Slot, policy: Option<&InForce>) {
+        let Some(policy) = policy.filter(|p| !p.is_shadow).map(|p| &p.policy) else {
+            return;
+        };
+        let shards = self.keyspace.len() as u64;
+        for (id, most) in [
+            (TableId::values(slot), policy.memory_max_bytes),
+            (TableId::sentinels(slot), policy.null_max_bytes),
+        ] {
+            if most == 0 {
+                continue;
+            }
+            let most = (most / shards).max(1) as usize;
+            // One that comes lets few go.
+            for _ in 0..8 {
+                if self.locked.shard(shard).bytes_of(id) <= most {
+                    break;
+                }
+                if !self.evict_from(shard, id) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn evict_from(&mut self, shard: usize, id: TableId) -> bool {
+        let evictor = self.keyspace.evictor();
+        let mut places = Vec::new();
+        let owner = self.locked.shard(shard);
+        owner.sample_of(id, crate::store::eviction::learned::SAMPLES, &mut places);
+        let candidates: Vec<_> = places
+            .iter()
+            .filter_map(|&(db, place)| {
+                let entry = owner.table(db, id)?.entry(place);
+                Some(crate::store::eviction::Candidate {
+                    access: entry.access(),
+                    bytes: entry.bytes().min(u32::MAX as usize) as u32,
+                    deadline: entry.deadline(),
+                })
+            })
+            .collect();
+        // Where nothing may be evicted at large, the policy's own bound still holds.
+        let chosen = evictor
+            .choose(&candidates)
+            .or_else(|| (!places.is_empty()).then_some(0));
+        match chosen {
+            Some(chosen) if places.len() > 1 => {
+                let (db, place) = places[chosen];
+                self.evict(shard, (db, id), place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// An entry that comes from another key or database, as it is.
+    pub(super) fn place_governed(
+        &mut self,
+        shard: usize,
+        db: u32,
+        key: &Key<'_>,
+        draft: Draft<'_>,
+    ) -> Option<Object> {
+        let now_ms = self.now_ms;
+        // Brings home what is there, so that it is replaced.
+        let there = self.sight(shard, db, key);
+        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let policy = self.in_force(shard, slot, key.digest);
+        let life = Life {
+            asked: draft.deadline.map_or(Deadline::Never, Deadline::At),
+            kept: None,
+            is_fill: false,
+            is_null: false,
+            now_ms,
+        };
+        let decided = lifetime::decide(
+            policy.as_ref(),
+            &life,
+            &lifetime::Past::default(),
+            &draft.value,
+        );
+        let note = Note {
+            written_ms: now_ms,
+            epoch: self.epoch,
+            ..Note::default()
+        };
+        let asked = draft.deadline;
+        let draft = Draft {
+            note: (slot > 0).then_some(&note),
+            epoch: self.plain_epoch,
+            deadline: decided.deadline,
+            ..draft
+        };
+        if decided.deadline != asked {
+            self.propagate_deadline(db, key.bytes, decided.deadline);
+        }
+        let id = TableId::values(slot);
+        let mut old = None;
+        if let Sight::Fresh(there) | Sight::Stale(there) = there
+            && there.id != id
+        {
+            let table = self.table_mut(there);
+            old = table.remove(there.place);
+            table.publish_bytes();
+        }
+        let replaced = self.place(shard, db, id, key.digest, draft);
+        self.settle_accounts(shard, db, slot, key, &decided, false);
+        old.or(replaced)
+    }
+
+    // ----- new rules ------------------------------------------------------
+
+    /// Brings what is under a key to where the rules want it, and to live as they say.
+    fn settle_key(&mut self, shard: usize, db: u32, key: &Key<'_>) {
+        let owner = self.locked.shard(shard);
+        let slot = owner.rules.slot_of(key.bytes);
+        let place = owner
+            .tables_of(db)
+            .find_map(|(id, table)| Some((id, table.find(key.digest, key.bytes)?)));
+        let Some((id, place)) = place else {
+            return;
+        };
+        let found = Found {
+            shard,
+            db,
+            id,
+            place,
+        };
+        let policy = self.in_force(shard, slot, key.digest);
+        let entry = self.entry(found);
+        let (deadline, old_note) = (entry.deadline(), entry.note());
+        let is_null = policy
+            .as_ref()
+            .is_some_and(|p| !p.is_shadow && is_sentinel_of(&p.policy, &entry));
+        let (ttl, grace_ms) = lifetime::settled(
+            policy.as_ref(),
+            deadline,
+            self.now_ms,
+            is_null,
+            entry.is_graceful(),
+        );
+        let home = match is_null {
+            true => TableId::sentinels(slot),
+            false => TableId::values(slot),
+        };
+        let epochs = (self.epoch, self.plain_epoch);
+        let note = (slot > 0 || !entry.tags().is_empty()).then(|| {
+            let old = old_note.unwrap_or(Note {
+                // When it was written nobody knows: no earlier than this.
+                written_ms: self.now_ms,
+                epoch: epochs.0,
+                ..Note::default()
+            });
+            Note {
+                grace_ms,
+                marks: match is_null {
+                    true => old.marks | mark::NULL,
+                    false => old.marks & !mark::NULL,
+                },
+                ..old
+            }
+        });
+        if home == id && ttl == deadline && note == old_note {
+            return;
+        }
+        if old_note.is_none() && entry.epoch() != epochs.1 && note.is_some() {
+            // It would not be known any more what it was before.
+            match self.verdict(found) {
+                Verdict::Untouched => {}
+                Verdict::Gone(id) | Verdict::Stale(id) => {
+                    self.keyspace.invalidations().read().count(id, 1);
+                    self.drop_invalidated(found, key.bytes);
+                    return;
+                }
+            }
+        }
+        let entry = self.entry(found);
+        let (mut carried, tags) = (super::Carried::from(entry), entry.tags());
+        let (graceful, epoch) = (entry.is_graceful(), entry.epoch());
+        carried.deadline = ttl;
+        let table = self.table_mut(found);
+        if let Some(object) = table.remove(found.place) {
+            carried.value = Some(NewValue::Object(object));
+        }
+        table.publish_bytes();
+        let mut draft = carried.draft(key.bytes);
+        draft.note = note.as_ref();
+        draft.tags = &tags;
+        draft.graceful = graceful;
+        draft.epoch = epoch;
+        let old = self.place(shard, db, home, key.digest, draft);
+        self.garbage.add(old);
+        if ttl != deadline {
+            self.touched(shard, db, key.bytes);
+            self.record(db, key.bytes, Event::EXPIRE);
+            let words = match ttl {
+                Some(ms) => vec![
+                    b"PEXPIREAT".to_vec(),
+                    key.bytes.to_vec(),
+                    ms.to_string().into(),
+                ],
+                None => vec![b"PERSIST".to_vec(), key.bytes.to_vec()],
+            };
+            self.propagate(db, words);
+        }
+    }
+
+    /// Brings some of a shard's entries to where the rules want them; false where all are
+    /// there.
+    pub fn settle_slice(&mut self, index: usize) -> bool {
+        let Some(mut at) = self.shard(index).settling else {
+            return false;
+        };
+        let mut keys: Vec<(u32, Vec<u8>)> = Vec::new();
+        let owner = self.shard(index);
+        loop {
+            let id = TableId::at(at.index);
+            if at.index >= owner.kinds() {
+                break;
+            }
+            if at.db as usize >= owner.databases_of(id) {
+                at = Settling {
+                    index: at.index + 1,
+                    ..Settling::START
+                };
+                continue;
+            }
+            let mut cursor = Some(at.cursor);
+            if let Some(table) = owner.table(at.db, id).filter(|t| !t.is_empty()) {
+                while let Some(from) = cursor
+                    && keys.len() < SLICE
+                {
+                    cursor = table.scan(from, |entry| keys.push((at.db, entry.key().to_vec())));
+                }
+            } else {
+                cursor = None;
+            }
+            at = match cursor {
+                Some(cursor) => Settling { cursor, ..at },
+                None => Settling {
+                    db: at.db + 1,
+                    cursor: 0,
+                    ..at
+                },
+            };
+            if keys.len() >= SLICE {
+                break;
+            }
+        }
+        let is_over = at.index >= self.shard(index).kinds();
+        for (db, bytes) in &keys {
+            let key = Key {
+                bytes,
+                digest: hash::digest(bytes),
+            };
+            self.settle_key(index, *db, &key);
+        }
+        let is_valid = self.keyspace.invalidations().read().is_empty();
+        let owner = self.shard(index);
+        owner.settling = (!is_over).then_some(at);
+        if is_over {
+            owner.forget_strangers();
+            owner.note_plain(is_valid);
+        }
+        !is_over
+    }
+
+    /// Removes what was invalidated of some of a shard's entries, from a place on; `None`
+    /// at the end.
+    pub fn sweep_invalidated(&mut self, index: usize, mut at: Settling) -> Option<Settling> {
+        let mut met: Vec<(u32, Vec<u8>)> = Vec::new();
+        let mut looked = 0;
+        let epochs = (self.epoch, self.plain_epoch);
+        let owner = self.shard(index);
+        while looked < 4 * SLICE && met.len() < SLICE {
+            let id = TableId::at(at.index);
+            if at.index >= owner.kinds() {
+                break;
+            }
+            let table = owner.table(at.db, id).filter(|t| !t.is_empty());
+            let mut cursor = table.map(|_| at.cursor);
+            while let (Some(table), Some(from)) = (table, cursor) {
+                cursor = table.scan(from, |entry| {
+                    looked += 1;
+                    let is_current = match entry.note() {
+                        Some(note) => note.epoch == epochs.0,
+                        None => entry.epoch() == epochs.1,
+                    };
+                    if !is_current {
+                        met.push((at.db, entry.key().to_vec()));
+                    }
+                });
+                if looked >= 4 * SLICE || met.len() >= SLICE {
+                    break;
+                }
+            }
+            at = match cursor {
+                Some(cursor) => Settling { cursor, ..at },
+                None if (at.db as usize) + 1 < owner.databases_of(id) => Settling {
+                    db: at.db + 1,
+                    cursor: 0,
+                    ..at
+                },
+                None => Settling {
+                    index: at.index + 1,
+                    ..Settling::START
+                },
+            };
+        }
+        for (db, bytes) in &met {
+            let key = Key {
+                bytes,
+                digest: hash::digest(bytes),
+            };
+            self.sight(index, *db, &key);
+        }
+        let is_over = at.index >= self.shard(index).kinds();
+        (!is_over).then_some(at)
+    }
+
+    /// For who walks over tables: what of them is not there for clients.
+    pub fn hiding(&self) -> Hiding<'a> {
+        Hiding {
+            keyspace: self.keyspace,
+            over_ms: self.over_ms,
+            epochs: (self.epoch, self.plain_epoch),
+        }
+    }
+
+    /// The digests of tags in the current database.
+    pub fn tag_digests(&self, tags: &[&[u8]]) -> Vec<u64> {
+        tags.iter().map(|tag| tag_digest(self.db, tag)).collect()
+    }
+}
+
+/// What is needed to tell whether an entry that was met in a walk is there for clients.
+#[derive(Clone, Copy)]
+pub struct Hiding<'a> {
+    keyspace: &'a crate::store::keyspace::Keyspace,
+    over_ms: u64,
+    epochs: (u32, u8),
+}
+
+impl Hiding<'_> {
+    /// Whether an entry that was met is not there.
+    pub fn hides(&self, shard: &Shard, db: u32, id: TableId, entry: &Entry<'_>) -> bool {
+        if entry.deadline().is_some_and(|ms| ms <= self.over_ms) {
+            return true;
+        }
+        if shard.is_plain {
+            return false;
+        }
+        let is_current = match entry.note() {
+            Some(note) => note.epoch == self.epochs.0,
+            None => entry.epoch() == self.epochs.1,
+        };
+        if is_current {
+            return false;
+        }
+        let slot = id.slot();
+        let policy = shard.rules.get(slot).map(|p| (slot, &**p));
+        let invalidations = self.keyspace.invalidations().read();
+        invalidations.verdict(db, entry, policy) != Verdict::Untouched
+    }
+}
+
+/// Finds a key in the tables of its policy.
+fn locate<'s>(
+    owner: &'s Shard,
+    shard: usize,
+    db: u32,
+    slot: Slot,
+    key: &Key<'_>,
+) -> Option<(Found, Entry<'s>)> {
+    let look = |id: TableId| {
+        let table = owner.table(db, id)?;
+        let place = table.find(key.digest, key.bytes)?;
+        let found = Found {
+            shard,
+            db,
+            id,
+            place,
+        };
+        Some((found, table.entry(place)))
+    };
+    match look(TableId::values(slot)) {
+        None if slot > 0 => look(TableId::sentinels(slot)),
+        found => found,
+    }
+}
+
+fn is_sentinel(policy: &Policy, value: &NewValue<'_>) -> bool {
+    let is = |bytes: &[u8]| policy.null_values.iter().any(|v| **v == *bytes);
+    match value {
+        NewValue::Int(n) => is(n.to_string().as_bytes()),
+        NewValue::Str(bytes) => is(bytes),
+        NewValue::Blob(_) | NewValue::Object(_) => false,
+    }
+}
+
+fn is_sentinel_of(policy: &Policy, entry: &Entry<'_>) -> bool {
+    use crate::store::entry::Value;
+    !policy.null_values.is_empty()
+        && match entry.value() {
+            Value::Object(_) | Value::Blob(_) => false,
+            value => value.with_bytes(|b| policy.null_values.iter().any(|v| **v == *b)),
+        }
+}
