@@ -9,6 +9,7 @@ use crate::exec::spec::{
     Arg, ArgKind, Group, Scope, Spec, category, flag::*, key, key_flag::*, keys,
 };
 use crate::protocol::error::Error;
+use crate::store::figures::Reason;
 
 const AGGREGATED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 const KEYS: &[Arg] = &[Arg::key("key").multiple()];
@@ -172,6 +173,8 @@ fn del(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         if let Some(found) = ctx.txn.find(&key) {
             ctx.txn.remove(&key, found, Event::DEL);
             removed += 1;
+        } else {
+            ctx.txn.remove_absent(&key, Reason::Deleted);
         }
     }
     ctx.reply.size(removed);
@@ -296,6 +299,7 @@ mod tests {
     use crate::base::hash;
     use crate::command::testkit::{Kit, check, recorded};
     use crate::store::entry::{BLOB_MIN, Value};
+    use crate::store::rules::TableId;
 
     #[test]
     fn keys_are_counted_and_removed() {

@@ -5,6 +5,7 @@ use crate::exec::engine::Engine;
 use crate::exec::spec::{CommandTable, Spec};
 
 mod bitmap;
+mod cache;
 mod client;
 mod client_filter;
 mod client_tracking;
@@ -47,6 +48,7 @@ mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
+    cache::SPECS,
     list::SPECS,
     set::SPECS,
     bitmap::SPECS,

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::{clock, hash};
+use crate::config::policy::Policy;
 use crate::config::{Invocation, Settings};
 use crate::exec::dispatch::{Batch, run_batch};
 use crate::exec::effect::{Consumer, Effect};
 use crate::exec::engine::Engine;
 use crate::exec::session::{Arrival, Session};
+use crate::exec::sweep;
 use crate::protocol::output::Output;
 use crate::protocol::parse;
 use crate::store::table::Table;
@@ -98,6 +100,24 @@ impl Kit {
         let mut slices = vec![std::io::IoSlice::new(&[]); 1 << 12];
         let n = out.slices(&mut slices);
         slices[..n].iter().flat_map(|s| s.to_vec()).collect()
+    }
+}
+
+impl Kit {
+    /// Puts a policy in force, by the words behind `policy`.
+    pub fn policy(&mut self, line: &str) {
+        let words = parse::words(line.as_bytes()).expect("balanced quotes");
+        let policy = Policy::parse(&words).expect("a policy");
+        let keyspace = &self.engine.keyspace;
+        keyspace.set_rules(keyspace.rules().with(policy).expect("a slot"));
+    }
+
+    /// Lets all work that comes by the clock be done.
+    pub fn sweep(&mut self) {
+        for shard in 0..self.engine.keyspace.len() {
+            while sweep::slice(&self.engine, 0, shard) {}
+        }
+        sweep::conclude(&self.engine);
     }
 }
 

@@ -210,6 +210,8 @@ params! {
     DATABASES: Int("databases", "16", 1..=I32_MAX).immutable().in_force();
     /// Bytes of memory; 0 for no limit.
     MAXMEMORY: Int("maxmemory", "0", 0..=U64_MAX).form(Form::Bytes).in_force();
+    /// Bytes of remembered absences.
+    NULL_MAX: Int("null-max", "67108864", 4096..=I64_MAX).form(Form::Bytes).in_force();
     /// What is evicted when memory is full; `larder` is the native policy.
     MAXMEMORY_POLICY: Choice("maxmemory-policy", "larder", names::POLICIES).in_force();
     /// Entries that an eviction by sampling looks at.

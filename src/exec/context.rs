@@ -6,6 +6,7 @@ use super::session::Session;
 use super::spec::Spec;
 use super::txn::Txn;
 use super::waiting::Wait;
+use crate::base::clock;
 use crate::protocol::reply::Reply;
 
 /// One running command. `'t` is the life of the locks, `'c` that of the call.
@@ -30,6 +31,17 @@ impl Ctx<'_, '_> {
     pub fn reply_bytes_max(&self) -> Option<usize> {
         let client = &self.session.client;
         client.owed().hard_bytes(client)
+    }
+
+    /// Waits at most so long for another client's refill of the command's key.
+    pub fn wait_for_refill(&mut self, ms: u64) {
+        self.wait(Wait {
+            until_ms: Some(clock::unix_ms().saturating_add(ms)),
+            // Whatever happened: it may be this client's turn.
+            is_ready: |_| true,
+            timed_out: |reply| reply.null(),
+            words: None,
+        });
     }
 
     /// Waits for a change of the keys that the command declares, which is then run

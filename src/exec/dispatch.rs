@@ -13,8 +13,10 @@ use super::args::{Args, KeyAt};
 use super::client_eviction;
 use super::context::Ctx;
 use super::engine::{Engine, add};
+use super::invalidation;
 use super::latency;
 use super::mail;
+use super::refill;
 use super::room;
 use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag, key_flag};
@@ -365,7 +367,10 @@ fn run_one(
             };
             txn.touch = !session.no_touch || spec.name == "touch";
             txn.set_client(&session.client);
+            let can_wait = spec.scope != Scope::Queued;
+            txn.set_reader(session.reader.take(), can_wait);
             call_handler(engine, session, &mut txn, call, target, out);
+            session.reader = txn.take_reader();
             let why = txn.removal;
             let outcome = txn.commit();
             if !outcome.garbage.is_empty() {
@@ -375,6 +380,12 @@ fn run_one(
             if !outcome.changed.is_empty() {
                 // What others waited for is not this command's work.
                 clock::aside(|| waiting::serve(engine, session.worker, outcome.changed));
+            }
+            if !outcome.cascades.is_empty() {
+                invalidation::cascade(engine, session.worker, outcome.cascades);
+            }
+            if !outcome.announced.is_empty() {
+                clock::aside(|| refill::announce(engine, outcome.announced));
             }
             (!session.is_stopped()).then_some(target)
         }

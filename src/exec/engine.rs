@@ -74,6 +74,9 @@ pub struct Engine {
     /// Gives the process the title that the settings describe; nothing to do where
     /// nobody can.
     pub retitle: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Takes keys that are to be refilled before their end; nobody, where nothing is done
+    /// about them.
+    pub announcer: OnceLock<Announcer>,
     /// What the out-of-memory killer is told.
     pub oom_score: OomScore,
     /// Whether keys are removed when their time is over, without being asked for
@@ -192,6 +195,9 @@ pub struct Counters {
 /// Closes all TCP listeners and opens those that the settings name.
 pub type Rebind = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
+/// See [`Engine::announcer`]. Called without any lock held.
+pub type Announcer = Box<dyn Fn(&Engine, Vec<super::txn::Announced>) + Send + Sync>;
+
 /// A wish to end the process.
 #[derive(Default)]
 pub struct Shutdown {
@@ -303,6 +309,7 @@ impl Engine {
             shutdown: Shutdown::default(),
             rebind: OnceLock::new(),
             retitle: OnceLock::new(),
+            announcer: OnceLock::new(),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             large_element_bytes: AtomicU64::new(0),

@@ -13,6 +13,7 @@ use super::owed::Owed;
 use super::services::Extensions;
 use super::spec::Spec;
 use super::tracking::{Choice, mode};
+use super::txn::Reader;
 use super::waiting::{Wait, Waiter};
 use crate::base::clock;
 use crate::config::ClientClass;
@@ -120,6 +121,8 @@ pub struct Session {
     pub subscriber: bool,
     /// Sees every command (MONITOR): it may not touch keys then.
     pub monitor: bool,
+    /// What it missed, and may be about to bring.
+    pub reader: Option<Box<Reader>>,
     /// What services keep of it.
     pub extensions: Extensions,
 }
@@ -148,6 +151,7 @@ impl Session {
             in_exec: false,
             subscriber: false,
             monitor: false,
+            reader: None,
             extensions: Extensions::default(),
         }
     }
@@ -251,6 +255,8 @@ pub struct Client {
     pub tracking: Choice,
     /// What it waits for.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// What a command of its missed that others ran, for its session to take over.
+    pub missed: Mutex<Option<Box<Reader>>>,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -340,6 +346,7 @@ impl Client {
             watch_flag: Mutex::new(None),
             tracking: Choice::default(),
             waiter: Mutex::new(None),
+            missed: Mutex::new(None),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             imports: AtomicBool::new(false),

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::base::{clock, hash};
+use crate::base::hash;
 use crate::protocol::error::Error;
 use crate::store::entry::{Draft, Entry, Family, NewValue, Object, Value, View};
 use crate::store::eviction::Evictor;
@@ -19,25 +19,26 @@ use crate::store::shard::Shard;
 use crate::store::table::{Place, Table};
 
 use super::args::Key;
-use super::effect::{Change, Effect, Effects, Event, Events, Removal};
+use super::effect::{Effect, Effects, Event, Events, Removal};
 use super::session::Client;
 use super::waiting::Changed;
 
 mod caller;
+mod carried;
+mod effects;
 mod governed;
+mod invalidated;
 mod lifetime;
 mod refill;
+mod settle;
 
 pub use caller::{Announced, Caller, Cascade, Reader};
-pub use refill::{Asks, Filled, Look, Status};
+pub use refill::{Asks, Filled, Known, Look, State, Status};
 
-pub use governed::Hiding;
+use carried::Carried;
 pub(super) use governed::identity;
 use governed::{Sight, Write};
-
-/// Keys whose time is over that a search for a random one may meet while none is
-/// removed.
-const TRIES_MAX: usize = 100;
+pub use settle::Hiding;
 
 /// Where an entry was found; good until the transaction next changes any key,
 /// which finding another one may do: its time may be over.
@@ -114,6 +115,13 @@ pub struct Txn<'a> {
     plain_epoch: u8,
 }
 
+impl Found {
+    /// The table in which it was found.
+    pub fn id(self) -> TableId {
+        self.id
+    }
+}
+
 impl<'a> Txn<'a> {
     /// A transaction over shards that are locked.
     #[inline]
@@ -170,6 +178,11 @@ impl<'a> Txn<'a> {
     pub fn set_client(&mut self, client: &Client) {
         if let Some(effect) = &mut self.effect {
             effect.by = client.id;
+        }
+        self.caller.client = client.id;
+        if self.keyspace.asks_for_users() {
+            let user = &client.names.lock().user;
+            self.caller.user = Some(String::from_utf8_lossy(user).into());
         }
         if self.effects.is_importing() && client.imports.load(Ordering::Relaxed) {
             self.over_ms = 0;
@@ -856,7 +869,7 @@ impl<'a> Txn<'a> {
         }
     }
 
-    fn note_wholesale(&mut self) {
+    pub(super) fn note_wholesale(&mut self) {
         if let Some(effect) = &mut self.effect {
             effect.wholesale = true;
         }
@@ -875,233 +888,5 @@ impl<'a> Txn<'a> {
     pub fn shard_for(&mut self, key: &Key<'_>) -> &mut Shard {
         let shard = self.keyspace.shard_of(key.digest);
         self.shard_of(shard)
-    }
-
-    // ----- effects --------------------------------------------------------
-
-    #[inline]
-    fn changed(&mut self, shard: usize, db: u32, key: &[u8], event: Event) {
-        self.changes += 1;
-        self.locked.shard_mut(shard).stats.changes += 1;
-        self.touched(shard, db, key);
-        self.record(db, key, event);
-    }
-
-    /// Tells who watches the key, and notes it for who waits for it.
-    #[inline]
-    fn touched(&mut self, shard: usize, db: u32, key: &[u8]) {
-        let shard = self.locked.shard_mut(shard);
-        shard.touch(db, key);
-        if shard.is_awaited(db, key) {
-            self.awaited.push((db, key.to_vec()));
-        }
-    }
-
-    /// Has whoever waits for the key look at it, though those who watch it need not
-    /// hear of what happened.
-    pub fn wake(&mut self, key: &Key<'_>) {
-        let db = self.db;
-        if self.shard_for(key).is_awaited(db, key.bytes) {
-            self.awaited.push((db, key.bytes.to_vec()));
-        }
-    }
-
-    #[inline]
-    fn record(&mut self, db: u32, key: &[u8], event: Event) {
-        if let Some(effect) = &mut self.effect {
-            effect.changes.push(Change {
-                db,
-                key: key.into(),
-                event,
-            });
-        }
-    }
-
-    /// Has a command run at followers as well, beside the one that is running.
-    fn propagate(&mut self, db: u32, words: Vec<Vec<u8>>) {
-        if let Some(effect) = &mut self.effect
-            && self.effects.wants_commands()
-        {
-            effect.commands.push((db, words));
-        }
-    }
-
-    /// Changes made since the running command began.
-    pub fn changes(&self) -> u64 {
-        self.changes
-    }
-
-    /// Counts a change that is about no key, so that the command is propagated.
-    pub fn count_change(&mut self) {
-        self.changes += 1;
-    }
-
-    /// Says as how many changes the running command counts, where that is not one
-    /// for each event: three elements that come by one command are three. What is
-    /// too much or too little is this key's.
-    pub fn count_as(&mut self, key: &Key<'_>, changes: u64) {
-        let counted = std::mem::replace(&mut self.changes, changes);
-        let stats = &mut self.shard_for(key).stats;
-        stats.changes = stats.changes + changes - counted;
-    }
-
-    /// Counts changes to a key of which those who watch it do not hear: they are
-    /// about how it is used rather than what it holds.
-    pub fn count_changes_of(&mut self, key: &Key<'_>, changes: u64) {
-        self.changes += changes;
-        self.shard_for(key).stats.changes += changes;
-    }
-
-    /// Whether anybody wants to hear what commands do.
-    pub fn is_heard(&self) -> bool {
-        self.effect.is_some()
-    }
-
-    /// As [`Txn::rewrite`], in the words of any number of commands: of none, where
-    /// there is nothing that others should do.
-    pub fn rewrite_as(&mut self, commands: Vec<Vec<Vec<u8>>>) {
-        if let Some(effect) = &mut self.effect {
-            let db = self.db;
-            effect
-                .commands
-                .extend(commands.into_iter().map(|words| (db, words)));
-            self.rewritten = true;
-        }
-    }
-
-    /// Says what the running command did in other words than its own: relative
-    /// times made absolute, random choices made definite. `words` is only asked
-    /// for when somebody wants to know.
-    #[inline]
-    pub fn rewrite(&mut self, words: impl FnOnce() -> Vec<Vec<u8>>) {
-        if let Some(effect) = &mut self.effect
-            && self.effects.wants_commands()
-        {
-            effect.commands.push((self.db, words()));
-            self.rewritten = true;
-        }
-    }
-
-    /// Ends a command: what it changed is kept under its own words, unless it
-    /// found others.
-    #[inline]
-    pub fn end_command(&mut self, argv: &[&[u8]]) {
-        if let Some(effect) = &mut self.effect
-            && self.effects.wants_commands()
-            && self.changes > 0
-            && !self.rewritten
-        {
-            let words = argv.iter().map(|a| a.to_vec()).collect();
-            effect.commands.push((self.db, words));
-        }
-        if let Some(effect) = &mut self.effect
-            && !self.behind.is_empty()
-        {
-            effect.commands.append(&mut self.behind);
-        }
-        self.changes = 0;
-        self.rewritten = false;
-    }
-
-    /// Ends the transaction: its effect is delivered, then the shards are let go.
-    #[inline]
-    pub fn commit(mut self) -> Outcome {
-        self.deliver();
-        Outcome {
-            garbage: self.garbage,
-            changed: self.awaited,
-            announced: self.announced,
-            cascades: self.cascades,
-        }
-    }
-
-    fn deliver(&mut self) {
-        if let Some(effect) = &mut self.effect
-            && !(effect.changes.is_empty() && effect.commands.is_empty() && !effect.wholesale)
-        {
-            self.effects.deliver(effect);
-            **effect = Effect {
-                by: effect.by,
-                ..Effect::default()
-            };
-        }
-    }
-
-    /// A random key of the current database, each with the same probability;
-    /// those whose time is over and that are met go. Needs the whole keyspace.
-    pub fn random_key(&mut self) -> Option<Vec<u8>> {
-        let mut tries = 0;
-        loop {
-            let key = self.random_entry()?;
-            tries += 1;
-            if tries > TRIES_MAX && self.effects.keeps_all(self.now_ms) {
-                return Some(key);
-            }
-            let digest = hash::digest(&key);
-            if self
-                .find(&Key {
-                    bytes: &key,
-                    digest,
-                })
-                .is_some()
-            {
-                return Some(key);
-            }
-        }
-    }
-
-    fn random_entry(&mut self) -> Option<Vec<u8>> {
-        let db = self.db;
-        let mut at = clock::random_below(self.len(db) as u64) as usize;
-        for i in 0..self.shards() {
-            for (_, table) in self.shard(i).tables_of(db) {
-                if at < table.len() {
-                    return table.random().map(|entry| entry.key().to_vec());
-                }
-                at -= table.len();
-            }
-        }
-        None
-    }
-}
-
-/// An entry on its way to another key or database.
-struct Carried {
-    /// `None` for the short string in `text`.
-    value: Option<NewValue<'static>>,
-    text: Vec<u8>,
-    deadline: Option<u64>,
-    raw: bool,
-    access: u32,
-}
-
-impl Carried {
-    /// All but an object, which the caller carries or clones.
-    fn from(entry: Entry<'_>) -> Carried {
-        let mut text = Vec::new();
-        Carried {
-            value: match entry.value() {
-                Value::Int(n) => Some(NewValue::Int(n)),
-                Value::Blob(b) => Some(NewValue::Blob(b.clone())),
-                Value::Str(s) => {
-                    text.extend_from_slice(s);
-                    None
-                }
-                Value::Object(_) => None,
-            },
-            text,
-            deadline: entry.deadline(),
-            raw: entry.is_raw(),
-            access: entry.access(),
-        }
-    }
-
-    fn draft<'a>(&'a mut self, key: &'a [u8]) -> Draft<'a> {
-        Draft {
-            deadline: self.deadline,
-            raw: self.raw,
-            access: self.access,
-            ..Draft::new(key, self.value.take().unwrap_or(NewValue::Str(&self.text)))
-        }
     }
 }

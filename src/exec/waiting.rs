@@ -28,6 +28,8 @@ use smallvec::SmallVec;
 use super::args::{Key, KeyAt};
 use super::dispatch;
 use super::engine::{Calls, Engine, add};
+use super::invalidation;
+use super::refill;
 use super::session::{Client, ReplyMode, Session};
 use super::spec::Spec;
 use super::txn::Txn;
@@ -295,7 +297,11 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
             argv: &argv,
             keys: &waiter.keys,
         };
+        txn.set_reader(None, true);
         *over = dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
+        if let Some(reader) = txn.take_reader() {
+            *waiter.client.missed.lock() = Some(reader);
+        }
     }
     if *over {
         // Before what it changed is announced: the reply comes first.
@@ -306,5 +312,7 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
     engine
         .reclaimer
         .free(outcome.garbage, engine.effects.is_lazy(why));
+    refill::announce(engine, outcome.announced);
+    invalidation::cascade(engine, worker, outcome.cascades);
     outcome.changed
 }

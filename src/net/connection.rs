@@ -32,6 +32,7 @@ use crate::exec::client_eviction;
 use crate::exec::dispatch::{BLOB_MIN, Batch, run_batch};
 use crate::exec::engine::{Engine, add};
 use crate::exec::multi;
+use crate::exec::refill;
 use crate::exec::session::{BUFFER_IDLE_MS, Closing, Session};
 use crate::exec::tracking::Tracking;
 use crate::protocol::error::Error;
@@ -317,6 +318,7 @@ impl Connection {
         }
         waiter.forget(&self.engine);
         self.session.waiting_for = None;
+        refill::take_over(&mut self.session);
         add(&self.session.client.commands, 1);
         self.alarm = None;
         true
@@ -770,6 +772,7 @@ impl Drop for Connection {
             self.go_on_from_pause();
         }
         multi::discard(&self.engine, &mut self.session);
+        refill::leave(&self.engine, &mut self.session);
         Tracking::disable(&self.engine, &mut self.session);
         if self.holds_buffer {
             self.count_buffer(false);

@@ -35,7 +35,7 @@ pub struct Record {
 #[derive(Default, Debug)]
 pub struct Departed {
     records: HashMap<u64, Record, Plain>,
-    /// By departure; one that came back and left again stands there twice.
+    /// By departure; one that came back and left again keeps its place.
     order: VecDeque<u64>,
 }
 
@@ -104,9 +104,8 @@ impl std::hash::Hasher for Digest {
     }
 
     fn write_u64(&mut self, digest: u64) {
-        // The top bits are the shard's own: they are brought down to where they do
-        // no harm.
-        self.0 = digest.rotate_left(20);
+        // The top bits are the same for all of a shard: the table looks at both ends.
+        self.0 = digest.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }
 }
 

@@ -968,6 +968,16 @@ impl<'a> EntryMut<'a> {
         true
     }
 
+    /// It is no plain write any more: what is there was made by a change of it.
+    #[inline]
+    pub fn clear_graceful(&mut self) {
+        // SAFETY: a live entry has its eight bytes.
+        unsafe {
+            let flags = self.at.as_ptr().add(5);
+            flags.write(flags.read() & !GRACEFUL);
+        }
+    }
+
     /// See the head of this file.
     #[inline]
     pub fn set_epoch(&mut self, epoch: u8) {

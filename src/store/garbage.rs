@@ -2,6 +2,7 @@
 //! is done without a lock, by whoever has the time.
 
 use super::entry::Object;
+use super::table::Table;
 
 /// From so many allocations on, freeing an object takes longer than handing it to
 /// another thread.
@@ -9,7 +10,12 @@ const EFFORT_MIN: usize = 64;
 
 /// See the head of this file.
 #[derive(Default)]
-pub struct Garbage(Vec<Object>);
+pub struct Garbage(Vec<Piece>);
+
+enum Piece {
+    Object { _dropped: Object },
+    Table { _dropped: Box<Table> },
+}
 
 impl Garbage {
     /// Takes an object in; one that is quickly freed is freed at once.
@@ -18,7 +24,14 @@ impl Garbage {
         if let Some(object) = object
             && object.free_effort() > EFFORT_MIN
         {
-            self.0.push(object);
+            self.0.push(Piece::Object { _dropped: object });
+        }
+    }
+
+    /// Takes a table in, with all its entries.
+    pub fn add_table(&mut self, table: Box<Table>) {
+        if !table.is_empty() {
+            self.0.push(Piece::Table { _dropped: table });
         }
     }
 

@@ -205,7 +205,8 @@ impl Invalidations {
 
     /// Puts an invalidation in force, and returns its id. One of keys, or hard one of a
     /// policy, is only noted: whoever asks for it carries it out.
-    pub fn add(&mut self, target: &Target, cause: &Cause<'_>) -> Result<u64, Full> {
+    /// Where it `sweeps`, that of a policy is carried out key by key, like the others.
+    pub fn add(&mut self, target: &Target, cause: &Cause<'_>, sweeps: bool) -> Result<u64, Full> {
         let id = self.next_id + 1;
         let epoch = self.epoch.wrapping_add(1);
         let rule = Rule {
@@ -216,7 +217,7 @@ impl Invalidations {
         let mut needs_sweep = true;
         match target {
             Target::Keys(_) => needs_sweep = false,
-            Target::Policy(..) if !cause.soft => needs_sweep = false,
+            Target::Policy(..) if !cause.soft && !sweeps => needs_sweep = false,
             Target::Policy(slot, _) => {
                 let same = |(db, s, _): &(u32, Slot, Rule)| (*db, *s) == (cause.db, *slot);
                 self.policies.retain(|one| !same(one));

@@ -36,6 +36,8 @@ pub struct Keyspace {
     epochs: AtomicU64,
     /// Whether there is any policy.
     governed: AtomicBool,
+    /// Whether any is for some users alone.
+    asks_for_users: AtomicBool,
 }
 
 /// Shards that are locked together.
@@ -71,6 +73,7 @@ impl Keyspace {
             invalidations: RwLock::default(),
             epochs: AtomicU64::new(0),
             governed: AtomicBool::new(false),
+            asks_for_users: AtomicBool::new(false),
         }
     }
 
@@ -85,11 +88,19 @@ impl Keyspace {
         self.governed.load(Ordering::Relaxed)
     }
 
+    /// Whether any policy is for some users alone.
+    #[inline]
+    pub fn asks_for_users(&self) -> bool {
+        self.asks_for_users.load(Ordering::Relaxed)
+    }
+
     /// Puts other policies in force, at once. What is there is brought to where they
     /// want it when it is next found, or in the background.
     pub fn set_rules(&self, rules: Rules) {
         let rules = Arc::new(rules);
         self.governed.store(!rules.is_empty(), Ordering::Relaxed);
+        let asks = rules.all().any(|(_, policy)| !policy.users.is_empty());
+        self.asks_for_users.store(asks, Ordering::Relaxed);
         let Held::All(mut shards) = self.lock_all() else {
             unreachable!("all of them are locked");
         };

@@ -31,6 +31,23 @@ pub struct Lease {
     pub until_ms: u64,
     /// When its holder missed the key, in Unix milliseconds.
     pub since_ms: u64,
+    /// How many invalidations there had been then.
+    pub epoch: u32,
+}
+
+/// Who asks for a lease, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// The client.
+    pub client: u64,
+    /// The token that it gets.
+    pub token: u64,
+    /// The time, in Unix milliseconds.
+    pub now_ms: u64,
+    /// For how long the lease is given, in milliseconds.
+    pub lease_ms: u64,
+    /// How many invalidations there have been.
+    pub epoch: u32,
 }
 
 /// Whose turn it is to refill.
@@ -61,7 +78,14 @@ impl Leases {
     }
 
     /// A client reads a key that is to be refilled.
-    pub fn read(&mut self, key: u64, client: u64, now_ms: u64, lease_ms: u64, token: u64) -> Turn {
+    pub fn read(&mut self, key: u64, asking: Asking) -> Turn {
+        let Asking {
+            client,
+            token,
+            now_ms,
+            lease_ms,
+            epoch,
+        } = asking;
         match self.held.get(&key) {
             Some(lease) if now_ms >= lease.until_ms => self.lapsed += 1,
             Some(lease) if lease.client == client => return Turn::StillMine(lease.token),
@@ -82,6 +106,7 @@ impl Leases {
             client,
             until_ms: now_ms.saturating_add(lease_ms),
             since_ms: now_ms,
+            epoch,
         };
         self.held.insert(key, lease);
         Turn::Mine(token)
@@ -133,6 +158,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn asking(client: u64, now_ms: u64, lease_ms: u64, token: u64) -> Asking {
+        Asking {
+            client,
+            token,
+            now_ms,
+            lease_ms,
+            epoch: 0,
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Read { key: u64, client: u64 },
@@ -167,7 +202,7 @@ mod tests {
                 match step {
                     Step::Read { key, client } => {
                         tokens += 1;
-                        let turn = leases.read(key, client, now, 50, tokens);
+                        let turn = leases.read(key, asking(client, now, 50, tokens));
                         let held = model.get(&key).copied().filter(|(_, _, until)| now < *until);
                         let expected = match held {
                             None => {
@@ -211,10 +246,13 @@ mod tests {
     fn there_are_no_more_leases_than_the_bound_and_those_that_lapsed_make_room() {
         let mut leases = Leases::default();
         for key in 0..LEASES_MAX as u64 {
-            assert_eq!(leases.read(key, 1, 0, 10, key + 1), Turn::Mine(key + 1));
+            assert_eq!(
+                leases.read(key, asking(1, 0, 10, key + 1)),
+                Turn::Mine(key + 1)
+            );
         }
-        assert_eq!(leases.read(u64::MAX, 1, 0, 10, 7), Turn::Nobody);
-        assert_eq!(leases.read(u64::MAX, 1, 10, 10, 7), Turn::Mine(7));
+        assert_eq!(leases.read(u64::MAX, asking(1, 0, 10, 7)), Turn::Nobody);
+        assert_eq!(leases.read(u64::MAX, asking(1, 10, 10, 7)), Turn::Mine(7));
         assert_eq!(leases.len(), 1);
     }
 }

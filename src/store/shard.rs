@@ -283,6 +283,14 @@ impl Shard {
         }
     }
 
+    /// Forgets the absences of a policy in a database.
+    pub fn forget_nulls(&mut self, slot: Slot, db: u32) {
+        let kept = self.known_mut(slot);
+        if let Some(nulls) = kept.and_then(|kept| kept.nulls.get_mut(db as usize)) {
+            *nulls = None;
+        }
+    }
+
     /// Forgets what was kept of policies that are no more.
     pub fn forget_strangers(&mut self) {
         for (slot, kept) in self.kept.iter_mut().enumerate().skip(1) {

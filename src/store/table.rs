@@ -771,10 +771,15 @@ impl Table {
         let end = frag_in_part(next);
         for &(name, table) in others {
             let mut at = Some(from.bits());
-            while let Some(frag) = frag_in_part(at)
-                && end.is_none_or(|end| frag < end)
+            while let Some(at_frag) = frag_in_part(at)
+                && end.is_none_or(|end| at_frag < end)
             {
-                at = table.scan(at?, |entry| visit(name, entry));
+                // Its lines are cut otherwise: what is beyond comes with the next call.
+                at = table.scan(at?, |entry| {
+                    if end.is_none_or(|end| frag(hash::digest(entry.key())) < end) {
+                        visit(name, entry);
+                    }
+                });
             }
         }
         next

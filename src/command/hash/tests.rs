@@ -9,6 +9,7 @@ use crate::base::clock;
 use crate::command::testkit::{Kit, check, recorded};
 use crate::exec::sweep;
 use crate::store::entry::View;
+use crate::store::rules::TableId;
 use crate::types::hash::Hash;
 use crate::types::object::Family;
 

@@ -5,13 +5,15 @@ use crate::command::options::{Expiry, Options, Takes};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
 use crate::protocol::error::Error;
+use crate::store::figures::Reason;
 
 /// GET key
 pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
-    match ctx.txn.read(&key) {
-        Some(entry) => write_value(&mut ctx.reply, string(entry)?),
-        None => ctx.reply.null(),
+    match ctx.txn.fetch(&key) {
+        Ok(Some(entry)) => write_value(&mut ctx.reply, string(entry)?),
+        Ok(None) => ctx.reply.null(),
+        Err(ms) => ctx.wait_for_refill(ms),
     }
     Ok(())
 }
@@ -22,7 +24,7 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     while !ctx.args.is_empty() {
         let key = ctx.args.key()?;
         // What is no string is as good as absent here.
-        match ctx.txn.read(&key).map(string) {
+        match ctx.txn.fetch(&key).ok().flatten().map(string) {
             Some(Ok(value)) => write_value(&mut ctx.reply, value),
             Some(Err(_)) | None => ctx.reply.null(),
         }
@@ -105,6 +107,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let Some(found) = ctx.txn.look_up(&key) else {
+        ctx.txn.remove_absent(&key, Reason::Deleted);
         ctx.reply.null();
         return Ok(());
     };

@@ -6,7 +6,7 @@ use crate::command::options::{Condition, Expiry, Options, Takes, Unit};
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
-use crate::exec::txn::{Deadline, Found};
+use crate::exec::txn::{Deadline, Filled, Found};
 use crate::protocol::error::Error;
 use crate::store::entry::NewValue;
 
@@ -16,7 +16,7 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let value = ctx.args.value()?;
     if ctx.args.is_empty() {
         let found = ctx.txn.find(&key);
-        ctx.txn.put(&key, found, value, Deadline::Never, SET);
+        ctx.txn.fill(&key, found, value, Deadline::Never, SET);
         ctx.reply.ok();
         return Ok(());
     }
@@ -71,7 +71,9 @@ pub(super) fn getset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let text = ctx.args.peek().unwrap_or_default();
     let value = ctx.args.value()?;
     let found = reply_old(ctx, &key)?;
-    ctx.txn.put(&key, found, value, Deadline::Never, SET);
+    if ctx.txn.fill(&key, found, value, Deadline::Never, SET) == Filled::Dropped {
+        return Ok(());
+    }
     ctx.txn
         .rewrite(|| vec![b"SET".to_vec(), key.bytes.to_vec(), text.to_vec()]);
     Ok(())
@@ -123,7 +125,14 @@ fn write(
         None if options.expiry == Expiry::Keep => Deadline::Keep,
         None => Deadline::Never,
     };
-    ctx.txn.put(key, found, value, deadline, SET);
+    match options.condition {
+        Condition::Always => {
+            if ctx.txn.fill(key, found, value, deadline, SET) == Filled::Dropped {
+                return Ok(true);
+            }
+        }
+        _ => ctx.txn.put(key, found, value, deadline, SET),
+    }
     let argv = ctx.args.all();
     if let Deadline::At(ms) = deadline {
         ctx.txn.also(key, Event::EXPIRE);
@@ -181,7 +190,7 @@ pub(super) fn delifeq(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 /// MSET key value [key value …]
 pub(super) fn mset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     check_pairs(ctx)?;
-    write_pairs(ctx, usize::MAX, Deadline::Never)?;
+    write_pairs(ctx, usize::MAX, Deadline::Never, true)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -191,7 +200,7 @@ pub(super) fn msetnx(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     check_pairs(ctx)?;
     let are_absent = hold(ctx, usize::MAX, Condition::Absent)?;
     if are_absent {
-        write_pairs(ctx, usize::MAX, Deadline::Never)?;
+        write_pairs(ctx, usize::MAX, Deadline::Never, false)?;
     }
     ctx.reply.flag(are_absent);
     Ok(())
@@ -219,7 +228,8 @@ pub(super) fn msetex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         (None, Expiry::Keep) => Deadline::Keep,
         (None, _) => Deadline::Never,
     };
-    write_pairs(ctx, pairs, deadline)?;
+    let is_fill = options.condition == Condition::Always;
+    write_pairs(ctx, pairs, deadline, is_fill)?;
     if let (Some(ms), false) = (at, options.expiry.is_definite()) {
         ctx.txn.rewrite(|| {
             let condition: &[&[u8]] = match options.condition {
@@ -261,14 +271,25 @@ fn hold(ctx: &mut Ctx<'_, '_>, pairs: usize, condition: Condition<'_>) -> Result
     Ok(true)
 }
 
-/// Stores the next pairs, at most so many.
-fn write_pairs(ctx: &mut Ctx<'_, '_>, pairs: usize, deadline: Deadline) -> Result<(), Error> {
+/// Stores the next pairs, at most so many: plainly, or on a condition that held.
+fn write_pairs(
+    ctx: &mut Ctx<'_, '_>,
+    pairs: usize,
+    deadline: Deadline,
+    is_fill: bool,
+) -> Result<(), Error> {
     for _ in 0..pairs.min(ctx.args.left() / 2) {
         let key = ctx.args.key()?;
         let value = ctx.args.value()?;
         let found = ctx.txn.find(&key);
-        ctx.txn.put(&key, found, value, deadline, SET);
-        if let Deadline::At(_) = deadline {
+        let stored = match is_fill {
+            true => ctx.txn.fill(&key, found, value, deadline, SET) != Filled::Dropped,
+            false => {
+                ctx.txn.put(&key, found, value, deadline, SET);
+                true
+            }
+        };
+        if stored && let Deadline::At(_) = deadline {
             ctx.txn.also(&key, Event::EXPIRE);
         }
     }

@@ -4,6 +4,7 @@ use super::encoding_name;
 use crate::base::hash;
 use crate::command::testkit::{Kit, check, recorded};
 use crate::store::entry::{BLOB_MIN, Entry, Value};
+use crate::store::rules::TableId;
 
 /// Looks at an entry of database 0.
 fn with_entry<R>(kit: &Kit, key: &str, look: impl FnOnce(Entry<'_>) -> R) -> Option<R> {

@@ -106,6 +106,16 @@ impl Reader {
         }
     }
 
+    /// Takes over what another of the same client remembers.
+    pub fn merge(&mut self, other: Reader) {
+        for miss in other.misses {
+            self.note_miss(miss);
+        }
+        for lease in other.leases {
+            self.note_lease(lease, 0);
+        }
+    }
+
     /// What it held.
     pub fn take_leases(&mut self) -> Vec<HeldLease> {
         std::mem::take(&mut self.leases)

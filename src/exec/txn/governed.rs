@@ -18,19 +18,16 @@ use super::{Caller, Found, Txn};
 use crate::base::hash;
 use crate::config::policy::{Mode, Policy};
 use crate::exec::args::Key;
-use crate::exec::effect::{Event, Removal};
+use crate::exec::effect::Event;
 use crate::exec::txn::Deadline;
 use crate::store::adaptive::Typical;
 use crate::store::departed::Record;
 use crate::store::entry::{Draft, Entry, NewValue, Note, Object, mark};
 use crate::store::figures::Reason;
-use crate::store::invalidation::{Verdict, tag_digest};
 use crate::store::rules::{Slot, TableId};
-use crate::store::shard::{Settling, Shard};
+use crate::store::shard::Shard;
 use std::sync::Arc;
 
-/// Entries looked at by one step of [`Txn::settle_slice`], about.
-const SLICE: usize = 256;
 /// A read begins an idle lifetime anew where that prolongs it by one part of so many.
 const IDLE_PARTS: u64 = 100;
 
@@ -124,7 +121,12 @@ impl<'a> Txn<'a> {
     }
 
     #[inline]
-    fn by_deadline(&mut self, found: Found, deadline: Option<u64>, grace_ms: u32) -> Sight {
+    pub(super) fn by_deadline(
+        &mut self,
+        found: Found,
+        deadline: Option<u64>,
+        grace_ms: u32,
+    ) -> Sight {
         match deadline {
             Some(ms) if ms <= self.over_ms => {
                 if ms.saturating_add(grace_ms.into()) > self.over_ms {
@@ -137,81 +139,6 @@ impl<'a> Txn<'a> {
             }
             _ => Sight::Fresh(found),
         }
-    }
-
-    /// An entry is older than the last invalidation: is that about it?
-    #[cold]
-    fn judge(&mut self, found: Found, key: &Key<'_>) -> Sight {
-        match self.verdict(found) {
-            Verdict::Untouched => {
-                let (epoch, plain) = (self.epoch, self.plain_epoch);
-                let table = self.table_mut(found);
-                let mut entry = table.entry_mut(found.place);
-                entry.set_epoch(plain);
-                if let Some(mut note) = entry.as_ref().note() {
-                    note.epoch = epoch;
-                    entry.set_note(&note);
-                }
-            }
-            Verdict::Gone(id) => {
-                self.keyspace.invalidations().read().count(id, 1);
-                self.drop_invalidated(found, key.bytes);
-                return Sight::Absent;
-            }
-            Verdict::Stale(id) => {
-                self.keyspace.invalidations().read().count(id, 1);
-                if !self.be_stale(found) {
-                    self.drop_invalidated(found, key.bytes);
-                    return Sight::Absent;
-                }
-            }
-        }
-        let entry = self.entry(found);
-        let (deadline, grace_ms) = (entry.deadline(), entry.note().map_or(0, |n| n.grace_ms));
-        self.by_deadline(found, deadline, grace_ms)
-    }
-
-    fn verdict(&self, found: Found) -> Verdict {
-        let shard = self.locked.shard(found.shard);
-        let slot = found.id.slot();
-        let policy = shard.rules.get(slot).map(|p| (slot, &**p));
-        let invalidations = self.keyspace.invalidations().read();
-        invalidations.verdict(found.db, &self.entry(found), policy)
-    }
-
-    /// Ends an entry's lifetime now, and leaves it its policy's grace; false where that
-    /// has none.
-    fn be_stale(&mut self, found: Found) -> bool {
-        let (now_ms, epoch) = (self.now_ms, self.epoch);
-        let shard = self.locked.shard(found.shard);
-        let stale_ms = shard.rules.get(found.id.slot()).map_or(0, |p| p.stale_ms);
-        let entry = self.entry(found);
-        let Some(mut note) = entry.note().filter(|_| stale_ms > 0) else {
-            return false;
-        };
-        let deadline = entry.deadline().map_or(now_ms, |ms| ms.min(now_ms));
-        note.grace_ms = (stale_ms + (now_ms - deadline)).min(u32::MAX.into()) as u32;
-        note.marks |= mark::SOFT;
-        note.epoch = epoch;
-        let table = self.table_mut(found);
-        // The deadline's field may be added, which may move the entry.
-        table.set_deadline(found.place, Some(deadline), now_ms);
-        table.set_note(found.place, &note, now_ms);
-        table.publish_bytes();
-        true
-    }
-
-    /// Removes an entry because it was invalidated.
-    pub(super) fn drop_invalidated(&mut self, found: Found, key: &[u8]) {
-        self.depart(found, Reason::Invalidated);
-        let table = self.table_mut(found);
-        let object = table.remove(found.place);
-        table.publish_bytes();
-        self.garbage.add(object);
-        self.touched(found.shard, found.db, key);
-        self.record(found.db, key, Event::INVALIDATED);
-        let word = self.effects.removal_word(Removal::User);
-        self.propagate(found.db, vec![word.into(), key.to_vec()]);
     }
 
     /// Remembers an entry that is about to go, and ends its lease. To be called before
@@ -270,6 +197,9 @@ impl<'a> Txn<'a> {
         if is_fence && kept.leases.end(identity).is_some() {
             kept.figures.leases_removed += 1;
         }
+        if why == Reason::Deleted {
+            self.forget_miss(identity);
+        }
     }
 
     /// A client or an invalidation removed a key that was not there: whoever is about to
@@ -322,10 +252,20 @@ impl<'a> Txn<'a> {
         if kept.leases.end(identity).is_some() {
             kept.figures.leases_removed += 1;
         }
+        if why == Reason::Deleted {
+            self.forget_miss(identity);
+        }
         self.cascade(shard, db, slot, key.bytes);
         // Whoever waits for a refill may have to do it.
         self.wake(key);
         was_null
+    }
+
+    /// A client that removes a key itself knows what it writes afterwards.
+    fn forget_miss(&mut self, identity: u64) {
+        if let Some(reader) = &mut self.caller.reader {
+            reader.take_miss(identity);
+        }
     }
 
     /// Notes what falls with a key.
@@ -439,6 +379,8 @@ impl<'a> Txn<'a> {
     /// A value was changed in place: what is written so has no grace.
     #[inline]
     pub(super) fn note_edit(&mut self, found: Found) {
+        let mut entry = self.table_mut(found).entry_mut(found.place);
+        entry.clear_graceful();
         if found.id != TableId::PLAIN {
             let now_ms = self.now_ms;
             let table = self.table_mut(found);
@@ -739,261 +681,6 @@ impl<'a> Txn<'a> {
         self.settle_accounts(shard, db, slot, key, &decided, false);
         old.or(replaced)
     }
-
-    // ----- new rules ------------------------------------------------------
-
-    /// Brings what is under a key to where the rules want it, and to live as they say.
-    fn settle_key(&mut self, shard: usize, db: u32, key: &Key<'_>) {
-        let owner = self.locked.shard(shard);
-        let slot = owner.rules.slot_of(key.bytes);
-        let place = owner
-            .tables_of(db)
-            .find_map(|(id, table)| Some((id, table.find(key.digest, key.bytes)?)));
-        let Some((id, place)) = place else {
-            return;
-        };
-        let found = Found {
-            shard,
-            db,
-            id,
-            place,
-        };
-        let policy = self.in_force(shard, slot, key.digest);
-        let entry = self.entry(found);
-        let (deadline, old_note) = (entry.deadline(), entry.note());
-        let is_null = policy
-            .as_ref()
-            .is_some_and(|p| !p.is_shadow && is_sentinel_of(&p.policy, &entry));
-        let (ttl, grace_ms) = lifetime::settled(
-            policy.as_ref(),
-            deadline,
-            self.now_ms,
-            is_null,
-            entry.is_graceful(),
-        );
-        let home = match is_null {
-            true => TableId::sentinels(slot),
-            false => TableId::values(slot),
-        };
-        let epochs = (self.epoch, self.plain_epoch);
-        let note = (slot > 0 || !entry.tags().is_empty()).then(|| {
-            let old = old_note.unwrap_or(Note {
-                // When it was written nobody knows: no earlier than this.
-                written_ms: self.now_ms,
-                epoch: epochs.0,
-                ..Note::default()
-            });
-            Note {
-                grace_ms,
-                marks: match is_null {
-                    true => old.marks | mark::NULL,
-                    false => old.marks & !mark::NULL,
-                },
-                ..old
-            }
-        });
-        if home == id && ttl == deadline && note == old_note {
-            return;
-        }
-        if old_note.is_none() && entry.epoch() != epochs.1 && note.is_some() {
-            // It would not be known any more what it was before.
-            match self.verdict(found) {
-                Verdict::Untouched => {}
-                Verdict::Gone(id) | Verdict::Stale(id) => {
-                    self.keyspace.invalidations().read().count(id, 1);
-                    self.drop_invalidated(found, key.bytes);
-                    return;
-                }
-            }
-        }
-        let entry = self.entry(found);
-        let (mut carried, tags) = (super::Carried::from(entry), entry.tags());
-        let (graceful, epoch) = (entry.is_graceful(), entry.epoch());
-        carried.deadline = ttl;
-        let table = self.table_mut(found);
-        if let Some(object) = table.remove(found.place) {
-            carried.value = Some(NewValue::Object(object));
-        }
-        table.publish_bytes();
-        let mut draft = carried.draft(key.bytes);
-        draft.note = note.as_ref();
-        draft.tags = &tags;
-        draft.graceful = graceful;
-        draft.epoch = epoch;
-        let old = self.place(shard, db, home, key.digest, draft);
-        self.garbage.add(old);
-        if ttl != deadline {
-            self.touched(shard, db, key.bytes);
-            self.record(db, key.bytes, Event::EXPIRE);
-            let words = match ttl {
-                Some(ms) => vec![
-                    b"PEXPIREAT".to_vec(),
-                    key.bytes.to_vec(),
-                    ms.to_string().into(),
-                ],
-                None => vec![b"PERSIST".to_vec(), key.bytes.to_vec()],
-            };
-            self.propagate(db, words);
-        }
-    }
-
-    /// Brings some of a shard's entries to where the rules want them; false where all are
-    /// there.
-    pub fn settle_slice(&mut self, index: usize) -> bool {
-        let Some(mut at) = self.shard(index).settling else {
-            return false;
-        };
-        let mut keys: Vec<(u32, Vec<u8>)> = Vec::new();
-        let owner = self.shard(index);
-        loop {
-            let id = TableId::at(at.index);
-            if at.index >= owner.kinds() {
-                break;
-            }
-            if at.db as usize >= owner.databases_of(id) {
-                at = Settling {
-                    index: at.index + 1,
-                    ..Settling::START
-                };
-                continue;
-            }
-            let mut cursor = Some(at.cursor);
-            if let Some(table) = owner.table(at.db, id).filter(|t| !t.is_empty()) {
-                while let Some(from) = cursor
-                    && keys.len() < SLICE
-                {
-                    cursor = table.scan(from, |entry| keys.push((at.db, entry.key().to_vec())));
-                }
-            } else {
-                cursor = None;
-            }
-            at = match cursor {
-                Some(cursor) => Settling { cursor, ..at },
-                None => Settling {
-                    db: at.db + 1,
-                    cursor: 0,
-                    ..at
-                },
-            };
-            if keys.len() >= SLICE {
-                break;
-            }
-        }
-        let is_over = at.index >= self.shard(index).kinds();
-        for (db, bytes) in &keys {
-            let key = Key {
-                bytes,
-                digest: hash::digest(bytes),
-            };
-            self.settle_key(index, *db, &key);
-        }
-        let is_valid = self.keyspace.invalidations().read().is_empty();
-        let owner = self.shard(index);
-        owner.settling = (!is_over).then_some(at);
-        if is_over {
-            owner.forget_strangers();
-            owner.note_plain(is_valid);
-        }
-        !is_over
-    }
-
-    /// Removes what was invalidated of some of a shard's entries, from a place on; `None`
-    /// at the end.
-    pub fn sweep_invalidated(&mut self, index: usize, mut at: Settling) -> Option<Settling> {
-        let mut met: Vec<(u32, Vec<u8>)> = Vec::new();
-        let mut looked = 0;
-        let epochs = (self.epoch, self.plain_epoch);
-        let owner = self.shard(index);
-        while looked < 4 * SLICE && met.len() < SLICE {
-            let id = TableId::at(at.index);
-            if at.index >= owner.kinds() {
-                break;
-            }
-            let table = owner.table(at.db, id).filter(|t| !t.is_empty());
-            let mut cursor = table.map(|_| at.cursor);
-            while let (Some(table), Some(from)) = (table, cursor) {
-                cursor = table.scan(from, |entry| {
-                    looked += 1;
-                    let is_current = match entry.note() {
-                        Some(note) => note.epoch == epochs.0,
-                        None => entry.epoch() == epochs.1,
-                    };
-                    if !is_current {
-                        met.push((at.db, entry.key().to_vec()));
-                    }
-                });
-                if looked >= 4 * SLICE || met.len() >= SLICE {
-                    break;
-                }
-            }
-            at = match cursor {
-                Some(cursor) => Settling { cursor, ..at },
-                None if (at.db as usize) + 1 < owner.databases_of(id) => Settling {
-                    db: at.db + 1,
-                    cursor: 0,
-                    ..at
-                },
-                None => Settling {
-                    index: at.index + 1,
-                    ..Settling::START
-                },
-            };
-        }
-        for (db, bytes) in &met {
-            let key = Key {
-                bytes,
-                digest: hash::digest(bytes),
-            };
-            self.sight(index, *db, &key);
-        }
-        let is_over = at.index >= self.shard(index).kinds();
-        (!is_over).then_some(at)
-    }
-
-    /// For who walks over tables: what of them is not there for clients.
-    pub fn hiding(&self) -> Hiding<'a> {
-        Hiding {
-            keyspace: self.keyspace,
-            over_ms: self.over_ms,
-            epochs: (self.epoch, self.plain_epoch),
-        }
-    }
-
-    /// The digests of tags in the current database.
-    pub fn tag_digests(&self, tags: &[&[u8]]) -> Vec<u64> {
-        tags.iter().map(|tag| tag_digest(self.db, tag)).collect()
-    }
-}
-
-/// What is needed to tell whether an entry that was met in a walk is there for clients.
-#[derive(Clone, Copy)]
-pub struct Hiding<'a> {
-    keyspace: &'a crate::store::keyspace::Keyspace,
-    over_ms: u64,
-    epochs: (u32, u8),
-}
-
-impl Hiding<'_> {
-    /// Whether an entry that was met is not there.
-    pub fn hides(&self, shard: &Shard, db: u32, id: TableId, entry: &Entry<'_>) -> bool {
-        if entry.deadline().is_some_and(|ms| ms <= self.over_ms) {
-            return true;
-        }
-        if shard.is_plain {
-            return false;
-        }
-        let is_current = match entry.note() {
-            Some(note) => note.epoch == self.epochs.0,
-            None => entry.epoch() == self.epochs.1,
-        };
-        if is_current {
-            return false;
-        }
-        let slot = id.slot();
-        let policy = shard.rules.get(slot).map(|p| (slot, &**p));
-        let invalidations = self.keyspace.invalidations().read();
-        invalidations.verdict(db, entry, policy) != Verdict::Untouched
-    }
 }
 
 /// Finds a key in the tables of its policy.
@@ -1030,7 +717,7 @@ fn is_sentinel(policy: &Policy, value: &NewValue<'_>) -> bool {
     }
 }
 
-fn is_sentinel_of(policy: &Policy, entry: &Entry<'_>) -> bool {
+pub(super) fn is_sentinel_of(policy: &Policy, entry: &Entry<'_>) -> bool {
     use crate::store::entry::Value;
     !policy.null_values.is_empty()
         && match entry.value() {

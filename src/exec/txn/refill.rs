@@ -23,6 +23,8 @@
 //! | SET, `fence yes` | older than that | no, but acknowledged |
 //! | CACHE.FILL | – | while its token is good |
 
+use std::sync::Arc;
+
 use super::caller::{HeldLease, Miss, Reader};
 use super::governed::{InForce, Sight, Write, identity};
 use super::lifetime;
@@ -33,7 +35,7 @@ use crate::exec::args::Key;
 use crate::exec::effect::Event;
 use crate::store::entry::{Entry, NewValue, Note, mark};
 use crate::store::figures::Reason;
-use crate::store::lease::Turn;
+use crate::store::lease::{Asking, Lease, Turn};
 use crate::store::rules::{Slot, TableId};
 
 /// What a read found.
@@ -237,10 +239,18 @@ impl Txn<'_> {
     /// Asks whose turn it is to refill a key.
     fn take_turn(&mut self, shard: usize, slot: Slot, key: &Key<'_>, lease_ms: u64) -> Turn {
         let (db, now_ms, client) = (self.db, self.now_ms, self.caller.client);
+        let epoch = self.epoch;
         let token = clock::random() >> 1;
         let kept = self.locked.shard_mut(shard).kept_mut(slot);
         let identity = identity(db, key.digest);
-        let turn = kept.leases.read(identity, client, now_ms, lease_ms, token);
+        let asking = Asking {
+            client,
+            token,
+            now_ms,
+            lease_ms,
+            epoch,
+        };
+        let turn = kept.leases.read(identity, asking);
         kept.figures.leases_expired += std::mem::take(&mut kept.leases.lapsed);
         if let Turn::Mine(token) = turn {
             kept.figures.leases_granted += 1;
@@ -374,13 +384,13 @@ impl Txn<'_> {
         if record.is_some_and(|r| r.fence > miss.sequence) {
             return true;
         }
+        self.is_invalidated_since(key, policy.slot, &policy.policy, miss.epoch)
+    }
+
+    /// Whether a group that a key belongs to was invalidated after an epoch.
+    fn is_invalidated_since(&self, key: &Key<'_>, slot: Slot, policy: &Policy, epoch: u32) -> bool {
         let invalidations = self.keyspace.invalidations().read();
-        invalidations.concerns(
-            self.db,
-            key.bytes,
-            (policy.slot, &policy.policy),
-            miss.epoch,
-        )
+        invalidations.concerns(self.db, key.bytes, (slot, policy), epoch)
     }
 
     /// Whether a token is good for a key.
@@ -389,10 +399,24 @@ impl Txn<'_> {
         let identity = identity(self.db, key.digest);
         let owner = self.shard_for(key);
         let slot = owner.rules.slot_of(key.bytes);
+        let policy = owner.rules.get(slot).cloned();
         let Some(kept) = owner.known_mut(slot) else {
             return false;
         };
-        let is_good = kept.leases.is_good(identity, token, now_ms);
+        let lease = kept.leases.get(identity, now_ms).copied();
+        let lease = lease.filter(|lease| lease.token == token);
+        // A group that the key belongs to may have been invalidated since.
+        let is_fenced = match (&lease, &policy) {
+            (Some(lease), Some(policy)) => {
+                self.is_invalidated_since(key, slot, policy, lease.epoch)
+            }
+            _ => false,
+        };
+        let is_good = lease.is_some() && !is_fenced;
+        let kept = self.shard_for(key).kept_mut(slot);
+        if is_fenced && kept.leases.end(identity).is_some() {
+            kept.figures.leases_removed += 1;
+        }
         kept.figures.token_refusals += u64::from(!is_good);
         is_good
     }
@@ -533,9 +557,141 @@ impl Txn<'_> {
     pub fn take_reader(&mut self) -> Option<Box<Reader>> {
         self.caller.reader.take()
     }
+}
 
-    /// What the policy's decisions say of an entry's lifetime, in words.
-    pub fn life_of(note: &Note) -> Option<(&'static str, &'static str)> {
-        lifetime::reason_text(note.marks)
+/// In what state a key is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It has a value, in its lifetime.
+    Fresh,
+    /// It is known to be absent, or its value says so.
+    Null,
+    /// It has a value past its lifetime.
+    Stale,
+    /// It is not there, for this reason.
+    Missing(Reason),
+}
+
+impl State {
+    /// The name that it has in commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Fresh => "fresh",
+            State::Null => "null",
+            State::Stale => "stale",
+            State::Missing(_) => "missing",
+        }
+    }
+}
+
+/// All that is known of a key, for CACHE.EXPLAIN.
+#[derive(Debug)]
+pub struct Known {
+    /// Its policy, in force or not.
+    pub policy: Option<Arc<Policy>>,
+    /// Whether it is in force for this key and client.
+    pub is_in_force: bool,
+    /// What is under it.
+    pub state: State,
+    /// Whether there is an entry.
+    pub is_there: bool,
+    /// When its lifetime is over, in Unix milliseconds.
+    pub deadline: Option<u64>,
+    /// What its policy keeps of it.
+    pub note: Option<Note>,
+    /// The history of its lifetimes.
+    pub history: u64,
+    /// Why it lives as long as it does, and what bound that.
+    pub decision: Option<(&'static str, &'static str)>,
+    /// Who is to refill it.
+    pub lease: Option<Lease>,
+    /// When it left, in Unix milliseconds.
+    pub left_ms: Option<u64>,
+    /// The tags that its policy gives it.
+    pub tags: Vec<Vec<u8>>,
+}
+
+impl Txn<'_> {
+    /// Tells all that is known of a key; no access is noted.
+    pub fn explain(&mut self, key: &Key<'_>) -> Known {
+        let shard = self.keyspace.shard_of(key.digest);
+        let (db, now_ms) = (self.db, self.now_ms);
+        self.shard_of(shard);
+        let sight = self.sight(shard, db, key);
+        let owner = self.locked.shard(shard);
+        let slot = owner.rules.slot_of(key.bytes);
+        let policy = owner.rules.get(slot).cloned();
+        let is_in_force = self.in_force(shard, slot, key.digest).is_some();
+        let owner = self.locked.shard(shard);
+        let kept = owner.kept(slot);
+        let identity = identity(db, key.digest);
+        let departed = kept.and_then(|k| k.departed.get(identity).copied());
+        let lease = kept.and_then(|k| k.leases.get(identity, now_ms).copied());
+        let found = match sight {
+            Sight::Fresh(found) | Sight::Stale(found) => Some(found),
+            Sight::Absent => None,
+        };
+        let entry = found.map(|found| self.entry(found));
+        let note = entry.and_then(|e| e.note());
+        let null_until = kept
+            .and_then(|k| k.nulls(db))
+            .and_then(|n| n.get(key.digest, key.bytes, now_ms));
+        let state = match (sight, null_until) {
+            (Sight::Fresh(_), _) if note.is_some_and(|n| n.marks & mark::NULL != 0) => State::Null,
+            (Sight::Fresh(_), _) => State::Fresh,
+            (Sight::Stale(_), _) => State::Stale,
+            (Sight::Absent, Some(_)) => State::Null,
+            (Sight::Absent, None) => {
+                State::Missing(departed.map_or(Reason::Unknown, |record| record.why))
+            }
+        };
+        let tags = match &policy {
+            Some(policy) => policy.pattern.captures(key.bytes).map(|captures| {
+                let fill = |t: &crate::config::policy::Template| t.fill(&captures);
+                policy.tags.iter().map(fill).collect()
+            }),
+            None => None,
+        };
+        Known {
+            is_in_force,
+            state,
+            is_there: found.is_some(),
+            deadline: entry.and_then(|e| e.deadline()).or(null_until),
+            history: match (&note, &departed) {
+                (Some(note), _) => note.history,
+                (None, Some(record)) => record.history,
+                (None, None) => 0,
+            },
+            decision: note.as_ref().and_then(|n| lifetime::reason_text(n.marks)),
+            note,
+            lease,
+            left_ms: departed.filter(|_| found.is_none()).map(|r| r.at_ms),
+            tags: tags.unwrap_or_default(),
+            policy,
+        }
+    }
+
+    /// As [`Txn::put`], with the digests of explicit tags.
+    pub fn put_tagged(
+        &mut self,
+        key: &Key<'_>,
+        found: Option<Found>,
+        value: NewValue<'_>,
+        deadline: Deadline,
+        event: Event,
+        tags: &[u64],
+    ) -> Filled {
+        let write = Write {
+            value,
+            deadline,
+            raw: false,
+            event,
+            is_fill: false,
+            tags,
+        };
+        let db = self.db;
+        let shard = self.keyspace.shard_of(key.digest);
+        self.shard_of(shard);
+        Filled::Stored(self.put_governed(db, key, found, write))
     }
 }

@@ -1,0 +1,653 @@
+use crate::base::clock;
+use crate::command::testkit::{Kit, check, recorded};
+use crate::store::figures::Figures;
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+/// A kit whose clock stands still, with policies.
+pub(super) fn kit(policies: &[&str]) -> Kit {
+    clock::freeze(NOW_MS);
+    let mut kit = Kit::new();
+    for line in policies {
+        kit.policy(line);
+    }
+    kit
+}
+
+fn pass(ms: u64) {
+    clock::freeze(clock::unix_ms() + ms);
+}
+
+/// What all shards counted of a policy.
+fn figures(kit: &Kit, name: &str) -> Figures {
+    let keyspace = &kit.engine.keyspace;
+    let mut all = Figures::default();
+    for i in 0..keyspace.len() {
+        let shard = keyspace.lock(i);
+        let (slot, _) = shard.rules.named(name.as_bytes()).expect("a policy");
+        if let Some(kept) = shard.kept(slot) {
+            all.merge(&kept.figures);
+        }
+    }
+    all
+}
+
+/// One of the values of CACHE.GET's reply, or of any flat map.
+pub(super) fn part(reply: &str, name: &str) -> String {
+    let lines: Vec<&str> = reply.split("\r\n").collect();
+    let at = lines.iter().position(|l| *l == name).expect("it is named");
+    match lines[at + 1].as_bytes()[0] {
+        b'$' if lines[at + 1] != "$-1" => lines[at + 2].into(),
+        b':' => lines[at + 1][1..].into(),
+        _ => "nil".into(),
+    }
+}
+
+fn get(kit: &mut Kit, line: &str) -> (String, String) {
+    let reply = kit.run(line);
+    (part(&reply, "status"), part(&reply, "value"))
+}
+
+fn is(pair: (String, String), status: &str, value: &str) {
+    assert_eq!(pair, (status.to_string(), value.to_string()));
+}
+
+#[test]
+fn a_policy_gives_lifetimes_and_bounds_those_that_writers_ask_for() {
+    let mut kit = kit(&[
+        "p a:* ttl 10m ttl-min 5s ttl-max 1h",
+        "o o:* ttl 1m ttl-override yes",
+    ]);
+    check(
+        &mut kit,
+        &[
+            ("set a:1 v", "+OK"),
+            ("pttl a:1", ":600000"),
+            ("set a:1 v ex 86400", "+OK"),
+            ("pttl a:1", ":3600000"),
+            ("setex a:1 1 v", "+OK"),
+            ("pttl a:1", ":5000"),
+            ("set a:1 v keepttl", "+OK"),
+            ("pttl a:1", ":5000"),
+            ("set o:1 v ex 5", "+OK"),
+            ("pttl o:1", ":60000"),
+            ("hset a:h f v", ":1"),
+            ("pttl a:h", ":600000"),
+            ("hset a:h g v", ":1"),
+            ("incr a:n", ":1"),
+            ("pttl a:n", ":600000"),
+            ("mset a:2 v b v", "+OK"),
+            ("pttl a:2", ":600000"),
+            ("pttl b", ":-1"),
+            ("rename b a:3", "+OK"),
+            ("pttl a:3", ":600000"),
+            ("dbsize", ":6"),
+        ],
+    );
+    assert_eq!(figures(&kit, "p").ttl_capped, 2);
+}
+
+#[test]
+fn jitter_shortens_lifetimes_and_never_below_the_least() {
+    let mut kit = kit(&["p a:* ttl 100s ttl-min 95s jitter 10%"]);
+    let mut seen = std::collections::BTreeSet::new();
+    for i in 0..200 {
+        kit.run(&format!("set a:{i} v"));
+        let reply = kit.run(&format!("pttl a:{i}"));
+        let ms: u64 = reply.trim()[1..].parse().expect("a number");
+        assert!((95_000..=100_000).contains(&ms), "{ms}");
+        seen.insert(ms);
+    }
+    assert!(seen.len() > 50);
+}
+
+#[test]
+fn an_idle_lifetime_begins_anew_with_each_read() {
+    let mut kit = kit(&["p s:* ttl 30m idle yes"]);
+    kit.run("set s:1 v");
+    kit.run("hset s:2 f v");
+    pass(20 * 60_000);
+    assert_eq!(kit.run("get s:1"), "$1\r\nv\r\n");
+    assert_eq!(kit.run("hget s:2 f"), "$1\r\nv\r\n");
+    pass(20 * 60_000);
+    assert_eq!(kit.run("get s:1"), "$1\r\nv\r\n");
+    assert_eq!(kit.run("hget s:2 f"), "$1\r\nv\r\n");
+    pass(30 * 60_000);
+    assert_eq!(kit.run("get s:1"), "$-1\r\n");
+    assert_eq!(figures(&kit, "p").idle_extensions, 4);
+}
+
+#[test]
+fn a_stale_value_is_served_to_all_but_the_one_who_refills() {
+    let mut one = kit(&["p a:* ttl 10s stale 30s lease 2s"]);
+    let mut two = one.another();
+    one.run("set a:1 old");
+    pass(10_001);
+    // To every other command there is no key.
+    check(
+        &mut one,
+        &[
+            ("exists a:1", ":0"),
+            ("ttl a:1", ":-2"),
+            ("type a:1", "+none"),
+            ("keys *", "*0"),
+            ("strlen a:1", ":0"),
+        ],
+    );
+    assert_eq!(one.run("get a:1"), "$-1\r\n");
+    assert_eq!(two.run("get a:1"), "$3\r\nold\r\n");
+    assert_eq!(two.run("mget a:1"), "*1\r\n$3\r\nold\r\n");
+    assert_eq!(one.run("get a:1"), "$-1\r\n", "it is still its turn");
+    one.run("set a:1 new");
+    assert_eq!(two.run("get a:1"), "$3\r\nnew\r\n");
+    assert_eq!(one.run("pttl a:1"), ":10000\r\n");
+    // Nobody refills it any more: the lease ends, and the grace, too.
+    pass(10_001);
+    assert_eq!(one.run("get a:1"), "$-1\r\n");
+    pass(2_001);
+    assert_eq!(two.run("get a:1"), "$-1\r\n", "its turn now");
+    assert_eq!(one.run("get a:1"), "$3\r\nnew\r\n");
+    pass(28_000);
+    assert_eq!(one.run("get a:1"), "$-1\r\n");
+    let figures = figures(&one, "p");
+    assert_eq!((figures.stale_hits, figures.leases_granted), (3, 4));
+    assert_eq!((figures.leases_filled, figures.leases_expired), (1, 2));
+}
+
+#[test]
+fn what_is_written_on_a_condition_or_counted_has_no_grace() {
+    let mut one = kit(&["p a:* ttl 10s stale 30s"]);
+    let mut two = one.another();
+    for line in [
+        "set a:1 v nx ex 5",
+        "set a:2 1 ex 5",
+        "set a:3 v",
+        "setnx a:4 v",
+    ] {
+        one.run(line);
+    }
+    one.run("incr a:2");
+    one.run("set a:3 w ifeq v");
+    pass(10_001);
+    for key in ["a:1", "a:2", "a:3", "a:4"] {
+        assert_eq!(one.run(&format!("get {key}")), "$-1\r\n");
+        assert_eq!(two.run(&format!("get {key}")), "$-1\r\n", "{key}");
+    }
+}
+
+#[test]
+fn a_miss_gives_one_client_the_lease_and_others_may_wait() {
+    let mut one = kit(&["p a:* lease 2s lease-wait 1s", "q b:* lease 2s"]);
+    let mut two = one.another();
+    assert_eq!(one.run("get b:1"), "$-1\r\n");
+    assert_eq!(two.run("get b:1"), "$-1\r\n", "it does not wait");
+    assert_eq!(one.run("get a:1"), "$-1\r\n");
+    assert_eq!(two.run("get a:1"), "", "it waits");
+    assert!(two.session.is_stopped());
+    one.run("set a:1 v");
+    let mut out = crate::protocol::output::Output::default();
+    two.session.client.collect(&mut out);
+    let mut slices = [std::io::IoSlice::new(&[])];
+    assert_eq!(out.slices(&mut slices), 1);
+    assert_eq!(&*slices[0], b"$1\r\nv\r\n");
+    // Within a transaction nobody waits.
+    let mut three = one.another();
+    one.run("get a:2");
+    three.run("multi");
+    three.run("get a:2");
+    assert_eq!(three.run("exec"), "*1\r\n$-1\r\n");
+    let figures = figures(&one, "p");
+    assert_eq!((figures.leases_granted, figures.lease_waits), (2, 1));
+}
+
+#[test]
+fn who_leaves_gives_up_its_leases() {
+    let mut one = kit(&["p a:* lease 2s"]);
+    let mut two = one.another();
+    one.run("get a:1");
+    let token = part(&two.run("cache.get a:1"), "token");
+    assert_eq!(token, "nil");
+    crate::exec::refill::leave(&one.engine, &mut one.session);
+    assert_ne!(part(&two.run("cache.get a:1"), "token"), "nil");
+    assert_eq!(figures(&one, "p").leases_abandoned, 1);
+}
+
+#[test]
+fn cache_get_says_what_it_found() {
+    let mut one = kit(&["p a:* ttl 10s stale 5s null-value __NULL__ null-ttl 3s"]);
+    let mut two = one.another();
+    let reply = one.run("cache.get a:1");
+    assert_eq!(part(&reply, "status"), "miss");
+    assert_eq!(
+        (part(&reply, "ttl"), part(&reply, "age")),
+        ("-2".into(), "nil".into())
+    );
+    let token = part(&reply, "token");
+    assert_eq!(two.run("cache.fill a:1 17 v")[..8], *"-NOLEASE");
+    assert_eq!(two.run(&format!("cache.fill a:1 {token} v")), "+OK\r\n");
+    assert_eq!(
+        two.run(&format!("cache.fill a:1 {token} v"))[..8],
+        *"-NOLEASE"
+    );
+    pass(1_000);
+    let reply = one.run("cache.get a:1");
+    assert_eq!(part(&reply, "status"), "hit");
+    assert_eq!(part(&reply, "ttl"), "9000");
+    assert_eq!(
+        (part(&reply, "age"), part(&reply, "reads")),
+        ("1000".into(), "1".into())
+    );
+    pass(9_000);
+    let reply = one.run("cache.get a:1");
+    assert_eq!(
+        (part(&reply, "status"), part(&reply, "value")),
+        ("stale".into(), "v".into())
+    );
+    assert_ne!(part(&reply, "token"), "nil");
+    is(get(&mut two, "cache.get a:1"), "stale", "v");
+    // A sentinel is what the client wrote to every command but this one.
+    one.run("set a:2 __NULL__ ex 100");
+    is(get(&mut one, "cache.get a:2"), "null", "__NULL__");
+    check(
+        &mut one,
+        &[
+            ("get a:2", "$8 __NULL__"),
+            ("pttl a:2", ":3000"),
+            ("exists a:2", ":1"),
+            ("append a:2 x", ":9"),
+            ("get a:2", "$9 __NULL__x"),
+            ("hset h f v", ":1"),
+        ],
+    );
+    assert_eq!(one.run("cache.get h")[..10], *"-WRONGTYPE");
+    assert_eq!(one.run("cache.get a:1 lease wait 5000 later")[..4], *"-ERR");
+    assert_eq!(figures(&one, "p").null_fills, 1);
+}
+
+#[test]
+fn an_absence_is_no_key_to_any_command() {
+    let mut kit = kit(&["p a:* null-ttl 60s"]);
+    check(
+        &mut kit,
+        &[
+            ("set a:1 v", "+OK"),
+            ("cache.null a:1 ex 30", "+OK"),
+            ("get a:1", "$-1"),
+            ("exists a:1", ":0"),
+            ("type a:1", "+none"),
+            ("ttl a:1", ":-2"),
+            ("dbsize", ":0"),
+            ("keys *", "*0"),
+            ("rename a:1 b", "-ERR no such key"),
+            ("copy a:1 b", ":0"),
+            ("object encoding a:1", "$-1"),
+            ("lrange a:1 0 -1", "*0"),
+            ("set a:1 v xx", "$-1"),
+        ],
+    );
+    let reply = kit.run("cache.get a:1");
+    assert_eq!(
+        (part(&reply, "status"), part(&reply, "ttl")),
+        ("null".into(), "30000".into())
+    );
+    // Whatever makes the key, or removes it, ends that.
+    for (n, line) in [
+        "set KEY v nx",
+        "incr KEY",
+        "append KEY v",
+        "getset KEY v",
+        "lpush KEY v",
+        "sadd KEY v",
+        "del KEY",
+        "unlink KEY",
+        "hset KEY f v",
+        "xadd KEY * f v",
+        "setbit KEY 1 1",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let key = format!("a:{n}x");
+        kit.run(&format!("cache.null {key}"));
+        assert_eq!(get(&mut kit, &format!("cache.get {key}")).0, "null");
+        kit.run(&line.replace("KEY", &key));
+        let state = part(&kit.run(&format!("cache.explain {key}")), "state");
+        assert_ne!(state, "null", "{line}");
+    }
+    kit.run("cache.null a:9");
+    kit.run("set b v");
+    kit.run("rename b a:9");
+    assert_eq!(kit.run("get a:9"), "$1\r\nv\r\n");
+    kit.run("cache.null a:9 ex 1000000");
+    pass(60_001);
+    assert_eq!(get(&mut kit, "cache.get a:9").0, "miss", "null-ttl caps it");
+    kit.run("cache.null c px 5");
+    assert_eq!(get(&mut kit, "cache.get c").0, "null");
+    kit.run("flushdb");
+    assert_eq!(get(&mut kit, "cache.get c").0, "miss");
+}
+
+#[test]
+fn a_refill_that_began_before_a_removal_is_dropped() {
+    let mut reader = kit(&["p a:* fence yes tag t:{1}", "q b:*"]);
+    let mut writer = reader.another();
+    let cases = [
+        "del a:1",
+        "unlink a:1",
+        "getdel a:1",
+        "cache.invalidate key a:1",
+        "cache.invalidate tag t:1",
+        "cache.invalidate prefix a:",
+        "cache.invalidate pattern a:?",
+    ];
+    for (n, line) in cases.iter().enumerate() {
+        assert_eq!(reader.run("get a:1"), "$-1\r\n", "{line}");
+        writer.run(line);
+        assert_eq!(reader.run("set a:1 old"), "+OK\r\n");
+        assert_eq!(reader.run("get a:1"), "$-1\r\n", "{line}");
+        assert_eq!(figures(&reader, "p").fence_drops, n as u64 + 1);
+        // It missed again, and nothing happened since.
+        assert_eq!(reader.run("set a:1 new"), "+OK\r\n");
+        assert_eq!(writer.run("get a:1"), "$3\r\nnew\r\n");
+        writer.run("del a:1");
+    }
+    // A write without a miss is one.
+    reader.run("get a:1");
+    writer.run("del a:1");
+    writer.run("set a:1 written");
+    assert_eq!(reader.run("set a:1 old"), "+OK\r\n");
+    assert_eq!(reader.run("get a:1"), "$7\r\nwritten\r\n");
+    // Without the option, the later one stays.
+    reader.run("get b:1");
+    writer.run("del b:1");
+    reader.run("set b:1 old");
+    assert_eq!(reader.run("get b:1"), "$3\r\nold\r\n");
+}
+
+#[test]
+fn groups_are_invalidated_at_once_and_swept_later() {
+    let mut kit = kit(&["p course:* tag school:{1} stale 10s ttl 1m"]);
+    for i in 0..300 {
+        kit.run(&format!("set course:{}:{i} v", i % 3));
+        kit.run(&format!("set other:{i} v"));
+    }
+    kit.policy("q course:2:* tag school:two");
+    kit.run("cache.set x v tags 2 red green");
+    kit.run("cache.set y v tags 1 green");
+    assert_eq!(kit.run("cache.invalidate tag red")[..4], *"*4\r\n");
+    check(
+        &mut kit,
+        &[("get x", "$-1"), ("get y", "$1 v"), ("exists x", ":0")],
+    );
+    // By the first policy's template, which the last star of the pattern fills.
+    kit.run("cache.invalidate tag school:0:3 school:two");
+    assert_eq!(kit.run("get course:0:3"), "$-1\r\n");
+    assert_eq!(kit.run("get course:2:2"), "$-1\r\n");
+    assert_eq!(kit.run("get course:0:6"), "$1\r\nv\r\n");
+    kit.run("set course:2:2 again");
+    kit.run("cache.invalidate prefix other:1 reason test");
+    assert_eq!(kit.run("get other:17"), "$-1\r\n");
+    assert_eq!(kit.run("get other:27"), "$1\r\nv\r\n");
+    assert_eq!(kit.run("keys other:1*"), "*0\r\n");
+    assert!(
+        kit.run("scan 0 match other:1* count 10000")
+            .ends_with("*0\r\n")
+    );
+    kit.run("set other:17 again");
+    assert_eq!(kit.run("get other:17"), "$5\r\nagain\r\n");
+    kit.sweep();
+    kit.sweep();
+    // 300 others less 111 and one again, 300 courses less 101 and one again, and y.
+    assert_eq!(
+        kit.run("dbsize"),
+        format!(":{}\r\n", 300 - 111 + 1 + 300 - 101 + 1 + 1)
+    );
+    let reply = kit.run("cache.invalidations 1");
+    assert_eq!(part(&reply, "target"), "PREFIX other:1");
+    assert_eq!(
+        (part(&reply, "reason"), part(&reply, "status")),
+        ("test".into(), "completed".into())
+    );
+    assert_eq!(part(&reply, "entries"), "111");
+    let reply = kit.run("cache.invalidate policy p");
+    assert_eq!(part(&reply, "entries"), "199");
+    assert_eq!(kit.run("get course:1:1"), "$-1\r\n");
+    assert_eq!(kit.run("get course:2:2"), "$5\r\nagain\r\n");
+    assert_eq!(kit.run("cache.invalidate policy nobody")[..4], *"-ERR");
+    assert_eq!(kit.run("cache.invalidate everything x")[..4], *"-ERR");
+    kit.run("cache.invalidate pattern *");
+    assert_eq!(kit.run("keys *"), "*0\r\n");
+}
+
+#[test]
+fn a_soft_invalidation_makes_stale_where_the_policy_gives_grace() {
+    let mut one = kit(&["p a:* ttl 1m stale 10s tag t", "q b:* ttl 1m tag t"]);
+    let mut two = one.another();
+    for line in ["tag t", "key a:1 b:1", "prefix a:", "policy p"] {
+        one.run("mset a:1 v b:1 v");
+        one.run(&format!("cache.invalidate {line} soft"));
+        assert_eq!(one.run("get a:1"), "$-1\r\n", "{line}");
+        assert_eq!(two.run("get a:1"), "$1\r\nv\r\n", "{line}");
+        one.run("set a:1 w");
+        assert_eq!(two.run("get a:1"), "$1\r\nw\r\n", "{line}");
+        if !line.contains("a:") && !line.contains("policy") {
+            assert_eq!(two.run("get b:1"), "$-1\r\n", "{line}");
+        }
+    }
+    one.run("cache.invalidate key a:1 soft");
+    pass(10_000);
+    assert_eq!(one.run("get a:1"), "$-1\r\n");
+    assert_eq!(two.run("get a:1"), "$-1\r\n");
+}
+
+#[test]
+fn keys_and_patterns_fall_with_a_key() {
+    let mut kit = kit(&[
+        "p course:* cascade list:{1}:* cascade title:{1}",
+        "t title:* cascade page:{1}",
+    ]);
+    kit.run("mset course:1 v list:1:a v list:1:b v list:2:a v title:1 v page:1 v");
+    kit.run("del course:1");
+    check(
+        &mut kit,
+        &[
+            (
+                "mget list:1:a list:1:b title:1 page:1",
+                "*4 $-1 $-1 $-1 $-1",
+            ),
+            ("get list:2:a", "$1 v"),
+            ("mset course:* v list:*:a v list:x:a v", "+OK"),
+            ("del course:*", ":1"),
+            ("mget list:*:a list:x:a", "*2 $-1 $1 v"),
+        ],
+    );
+}
+
+#[test]
+fn an_adaptive_lifetime_follows_the_keys_history() {
+    let mut kit = kit(&["p a:* ttl 10s ttl-min 1s ttl-max 1000s adaptive yes"]);
+    let ttl = |kit: &mut Kit, key: &str| -> u64 {
+        let reply = kit.run(&format!("pttl {key}"));
+        reply.trim()[1..].parse().expect("a number")
+    };
+    let (mut steady, mut moving) = (0, 0);
+    for round in 0..30 {
+        for key in ["a:same", "a:moving"] {
+            kit.run(&format!("get {key}"));
+        }
+        kit.run("set a:same v");
+        kit.run(&format!("set a:moving {round}"));
+        (steady, moving) = (ttl(&mut kit, "a:same"), ttl(&mut kit, "a:moving"));
+        for _ in 0..5 {
+            kit.run("get a:same");
+            kit.run("get a:moving");
+        }
+        pass(steady.max(moving) + 10);
+        kit.sweep();
+    }
+    assert!(steady > 40_000, "{steady}");
+    assert!(moving < 10_000, "{moving}");
+    let figures = figures(&kit, "p");
+    assert_eq!((figures.refills_same, figures.refills_changed), (29, 29));
+    kit.run("set a:same v");
+    let reply = kit.run("cache.explain a:same");
+    assert!(part(&reply, "decision").contains("same value"), "{reply}");
+    assert_eq!(part(&reply, "policy"), "p");
+}
+
+#[test]
+fn a_shadow_counts_and_changes_nothing() {
+    let mut one = kit(&["p a:* enabled shadow ttl 1s stale 10s lease 2s fence yes null-value N"]);
+    let mut two = one.another();
+    check(
+        &mut one,
+        &[
+            ("set a:1 v", "+OK"),
+            ("pttl a:1", ":-1"),
+            ("set a:2 N", "+OK"),
+        ],
+    );
+    is(get(&mut one, "cache.get a:2"), "hit", "N");
+    one.run("get a:3");
+    two.run("del a:3");
+    one.run("set a:3 v");
+    assert_eq!(two.run("get a:3"), "$1\r\nv\r\n");
+    let figures = figures(&one, "p");
+    assert_eq!((figures.shadow_ttls, figures.shadow_nulls), (2, 1));
+    assert_eq!((figures.shadow_fence_drops, figures.fence_drops), (1, 0));
+}
+
+#[test]
+fn a_rollout_is_stable_as_it_grows() {
+    let mut kit = kit(&["p a:* ttl 10s rollout 30%"]);
+    let with = |kit: &mut Kit| -> Vec<usize> {
+        (0..500)
+            .filter(|i| {
+                kit.run(&format!("set a:{i} v"));
+                kit.run(&format!("ttl a:{i}")) == ":10\r\n"
+            })
+            .collect()
+    };
+    let some = with(&mut kit);
+    assert!((100..200).contains(&some.len()), "{}", some.len());
+    kit.policy("p a:* ttl 10s rollout 60%");
+    let more = with(&mut kit);
+    assert!((250..350).contains(&more.len()), "{}", more.len());
+    assert!(some.iter().all(|i| more.contains(i)));
+}
+
+#[test]
+fn changed_policies_are_in_force_at_once_also_for_keys_that_are_there() {
+    let mut kit = kit(&[]);
+    for i in 0..2_000 {
+        kit.run(&format!("set a:{i} v"));
+        kit.run(&format!("set b:{i} v ex 50"));
+    }
+    kit.policy("p a:* ttl 10s");
+    check(
+        &mut kit,
+        &[
+            ("dbsize", ":4000"),
+            ("get a:7", "$1 v"),
+            ("ttl a:7", ":10"),
+            ("ttl b:7", ":50"),
+        ],
+    );
+    let count =
+        |kit: &mut Kit, pattern: &str| kit.run(&format!("keys {pattern}")).matches("$").count();
+    assert_eq!(count(&mut kit, "a:*"), 2_000);
+    kit.sweep();
+    assert_eq!(kit.run("ttl a:8"), ":10\r\n");
+    assert_eq!(count(&mut kit, "a:*"), 2_000);
+    kit.policy("p b:* ttl-max 20s stale 10s");
+    kit.policy("q a:1* ttl 5s");
+    assert_eq!(kit.run("ttl b:7"), ":20\r\n");
+    kit.sweep();
+    check(
+        &mut kit,
+        &[("dbsize", ":4000"), ("ttl b:8", ":20"), ("ttl a:8", ":10")],
+    );
+    assert_eq!(count(&mut kit, "*"), 4_000);
+    let rules = kit.engine.keyspace.rules();
+    let rules = rules.without(b"p").and_then(|r| r.without(b"q"));
+    kit.engine
+        .keyspace
+        .set_rules(rules.expect("they were there"));
+    kit.sweep();
+    assert_eq!(kit.run("dbsize"), ":4000\r\n");
+    assert!(kit.engine.keyspace.lock(0).is_plain);
+}
+
+#[test]
+fn a_scan_misses_nothing_while_keys_change_their_tables() {
+    let mut kit = kit(&[]);
+    for i in 0..3_000 {
+        kit.run(&format!("set k:{i} v"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut cursor, mut round) = ("0".to_string(), 0);
+    loop {
+        let reply = kit.run(&format!("scan {cursor} count 50"));
+        let lines: Vec<&str> = reply.split("\r\n").collect();
+        seen.extend(
+            lines
+                .iter()
+                .filter(|l| l.starts_with("k:"))
+                .map(|l| l.to_string()),
+        );
+        cursor = lines[2].to_string();
+        if cursor == "0" {
+            break;
+        }
+        round += 1;
+        match round % 4 {
+            0 => kit.policy("p k:1* ttl 1h"),
+            1 => kit.sweep(),
+            2 => kit.policy("q k:2*"),
+            _ => kit.policy("p k:3* ttl 1h"),
+        }
+    }
+    assert_eq!(seen.len(), 3_000);
+}
+
+#[test]
+fn a_policys_memory_is_bounded_by_its_own_share() {
+    let mut kit = kit(&[
+        "p a:* max-memory 200kb",
+        "n n:* null-value N null-max 100kb",
+    ]);
+    for i in 0..5_000 {
+        kit.run(&format!("set a:{i} {}", "x".repeat(100)));
+        kit.run(&format!("set n:{i} N"));
+        kit.run(&format!("set b:{i} v"));
+    }
+    let count =
+        |kit: &mut Kit, pattern: &str| kit.run(&format!("keys {pattern}")).matches("$").count();
+    let left = count(&mut kit, "a:*");
+    assert!((500..2_000).contains(&left), "{left}");
+    let left = count(&mut kit, "n:*");
+    assert!((500..4_000).contains(&left), "{left}");
+    assert_eq!(count(&mut kit, "b:*"), 5_000);
+}
+
+#[test]
+fn what_followers_are_told_is_definite() {
+    let (mut kit, recorder) = recorded();
+    clock::freeze(NOW_MS);
+    kit.policy("p a:* ttl 10s null-value N fence yes");
+    kit.run("set a:1 v");
+    kit.run("cache.set a:2 v tags 1 t");
+    kit.run("cache.null a:1");
+    let commands = recorder.commands();
+    let at = NOW_MS + 10_000;
+    assert_eq!(
+        commands,
+        [
+            "set a:1 v".to_string(),
+            format!("PEXPIREAT a:1 {at}"),
+            format!("SET a:2 v PXAT {at}"),
+            format!("PEXPIREAT a:2 {at}"),
+            "DEL a:1".to_string(),
+        ]
+    );
+}
