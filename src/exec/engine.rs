@@ -273,6 +273,8 @@ impl Engine {
         let settings = &self.settings;
         super::room::configure(self.keyspace.evictor(), settings);
         self.effects.configure(settings);
+        let null_max = settings.int(param::NULL_MAX) as usize;
+        self.keyspace.set_null_bytes_max(null_max);
         let tracked_max = settings.int(param::TRACKING_TABLE_MAX_KEYS) as usize;
         if tracked_max > 0 {
             self.tracking.hold_to(tracked_max);

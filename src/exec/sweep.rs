@@ -165,9 +165,11 @@ fn keep_up(engine: &Engine, worker: usize, index: usize, now_ms: u64) -> bool {
         return false;
     }
     for (_, kept) in shard.all_kept_mut() {
-        for nulls in kept.all_nulls_mut() {
-            nulls.drop_over(now_ms);
-        }
+        kept.drop_over(now_ms);
+    }
+    if shard.rules.is_empty() {
+        let is_valid = keyspace.invalidations().read().is_empty();
+        shard.note_plain(is_valid);
     }
     let orphans = orphans(&shard, now_ms);
     let (epoch, _) = keyspace.epochs();

@@ -7,7 +7,7 @@
 
 use std::ops::DerefMut;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -34,6 +34,8 @@ pub struct Keyspace {
     invalidations: RwLock<Invalidations>,
     /// Their epochs, of all and of patterns: written under all shards' locks.
     epochs: AtomicU64,
+    /// Bytes that absences may take.
+    null_bytes_max: AtomicUsize,
     /// Whether there is any policy.
     governed: AtomicBool,
     /// Whether any is for some users alone.
@@ -72,6 +74,7 @@ impl Keyspace {
             evictor: Evictor::default(),
             invalidations: RwLock::default(),
             epochs: AtomicU64::new(0),
+            null_bytes_max: AtomicUsize::new(usize::MAX),
             governed: AtomicBool::new(false),
             asks_for_users: AtomicBool::new(false),
         }
@@ -80,6 +83,16 @@ impl Keyspace {
     /// The policies in force.
     pub fn rules(&self) -> Arc<Rules> {
         self.lock(0).rules.clone()
+    }
+
+    /// Bytes that absences of all policies may take.
+    pub fn null_bytes_max(&self) -> usize {
+        self.null_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Says how many bytes absences may take.
+    pub fn set_null_bytes_max(&self, bytes: usize) {
+        self.null_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether there is any policy.

@@ -35,6 +35,14 @@ pub struct Lease {
     pub epoch: u32,
 }
 
+impl Lease {
+    /// Whether it is not over. Where the clock was set back, nobody knows for how long it
+    /// was meant, and it is.
+    fn holds(&self, now_ms: u64) -> bool {
+        (self.since_ms..self.until_ms).contains(&now_ms)
+    }
+}
+
 /// Who asks for a lease, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking {
@@ -74,7 +82,7 @@ pub struct Leases {
 impl Leases {
     /// The lease of a key, where somebody holds it.
     pub fn get(&self, key: u64, now_ms: u64) -> Option<&Lease> {
-        self.held.get(&key).filter(|lease| now_ms < lease.until_ms)
+        self.held.get(&key).filter(|lease| lease.holds(now_ms))
     }
 
     /// A client reads a key that is to be refilled.
@@ -87,14 +95,14 @@ impl Leases {
             epoch,
         } = asking;
         match self.held.get(&key) {
-            Some(lease) if now_ms >= lease.until_ms => self.lapsed += 1,
+            Some(lease) if !lease.holds(now_ms) => self.lapsed += 1,
             Some(lease) if lease.client == client => return Turn::StillMine(lease.token),
             Some(lease) => return Turn::Others(lease.until_ms),
             None => {}
         }
         if self.held.len() >= LEASES_MAX && !self.held.contains_key(&key) {
             let before = self.held.len();
-            self.held.retain(|_, lease| now_ms < lease.until_ms);
+            self.held.retain(|_, lease| lease.holds(now_ms));
             self.lapsed += (before - self.held.len()) as u64;
             if self.held.len() >= LEASES_MAX {
                 return Turn::Nobody;
@@ -240,6 +248,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_lease_does_not_outlive_a_clock_that_is_set_back() {
+        let mut leases = Leases::default();
+        assert_eq!(leases.read(1, asking(1, 1_000_000, 10, 5)), Turn::Mine(5));
+        assert_eq!(leases.read(1, asking(2, 1_000, 10, 6)), Turn::Mine(6));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Kept {
     pub departed: Departed,
     /// Who may refill which key.
     pub leases: Leases,
+    /// The shard's count of misses and removals when all of it was last removed.
+    pub fence: u64,
     /// Remembered absences, by database.
     nulls: Vec<Option<Box<Nulls>>>,
 }
@@ -82,9 +84,16 @@ impl Kept {
         all.filter_map(|(db, n)| Some((db as u32, n.as_deref()?)))
     }
 
-    /// All absences, to be changed.
-    pub fn all_nulls_mut(&mut self) -> impl Iterator<Item = &mut Nulls> {
-        self.nulls.iter_mut().filter_map(Option::as_deref_mut)
+    /// Forgets absences that are over.
+    pub fn drop_over(&mut self, now_ms: u64) {
+        for nulls in &mut self.nulls {
+            if let Some(some) = nulls {
+                some.drop_over(now_ms);
+                if some.is_empty() {
+                    *nulls = None;
+                }
+            }
+        }
     }
 }
 
@@ -300,6 +309,12 @@ impl Shard {
         }
     }
 
+    /// Bytes of absences of all policies.
+    pub fn null_bytes(&self) -> usize {
+        let all = self.kept.iter().flatten().flat_map(|kept| kept.all_nulls());
+        all.map(|(_, nulls)| nulls.bytes()).sum()
+    }
+
     /// Bytes of the entries of a kind of table, of all databases.
     pub fn bytes_of(&self, id: TableId) -> usize {
         let of = |db: usize| self.table(db as u32, id).map_or(0, Table::bytes);
@@ -434,7 +449,9 @@ impl Shard {
 
     /// Takes a database's keys out, all at once, and forgets its absences.
     pub fn take_tables(&mut self, db: u32) -> Vec<Box<Table>> {
+        let fence = self.next_sequence();
         for kept in self.kept.iter_mut().flatten() {
+            kept.fence = fence;
             if let Some(nulls) = kept.nulls.get_mut(db as usize) {
                 *nulls = None;
             }

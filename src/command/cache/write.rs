@@ -2,7 +2,6 @@
 
 use crate::base::num;
 use crate::command::options::{Condition, Expiry, Options, Takes};
-use crate::config::param;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
@@ -177,8 +176,7 @@ fn remember_absence(
     key: &Key<'_>,
     until_ms: Option<u64>,
 ) -> Result<(), Error> {
-    let most = ctx.engine.settings.int(param::NULL_MAX) as usize;
-    if ctx.txn.fill_null(key, until_ms, most).is_none() {
+    if ctx.txn.fill_null(key, until_ms).is_none() {
         return Err(Error::new(
             "ERR the key is larger than the share of memory for absences (null-max)",
         ));

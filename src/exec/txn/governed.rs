@@ -577,9 +577,14 @@ impl<'a> Txn<'a> {
             return;
         };
         let shards = self.keyspace.len() as u64;
+        let null_max = self.keyspace.null_bytes_max() as u64;
+        let null_max = match policy.null_max_bytes {
+            0 => null_max,
+            own => own.min(null_max),
+        };
         for (id, most) in [
             (TableId::values(slot), policy.memory_max_bytes),
-            (TableId::sentinels(slot), policy.null_max_bytes),
+            (TableId::sentinels(slot), null_max),
         ] {
             if most == 0 {
                 continue;

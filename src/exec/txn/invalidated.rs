@@ -148,7 +148,9 @@ impl Txn<'_> {
         }
         let shard = self.shard(index);
         shard.stats.changes += keys;
+        let fence = shard.next_sequence();
         let kept = shard.kept_mut(slot);
+        kept.fence = fence;
         kept.figures.invalidated += keys;
         kept.figures.leases_removed += kept.leases.len() as u64;
         kept.leases.clear();

@@ -381,7 +381,8 @@ impl Txn<'_> {
     fn is_fenced(&self, shard: usize, policy: &InForce, key: &Key<'_>, miss: &Miss) -> bool {
         let kept = self.locked.shard(shard).kept(policy.slot);
         let record = kept.and_then(|k| k.departed.get(miss.key));
-        if record.is_some_and(|r| r.fence > miss.sequence) {
+        let fence = record.map_or(0, |r| r.fence);
+        if fence.max(kept.map_or(0, |k| k.fence)) > miss.sequence {
             return true;
         }
         self.is_invalidated_since(key, policy.slot, &policy.policy, miss.epoch)
@@ -422,9 +423,8 @@ impl Txn<'_> {
     }
 
     /// Remembers that the origin has no such key, until a time in Unix milliseconds;
-    /// what was there goes. `most` bytes are there for absences without a policy's own
-    /// share. Returns until when, or `None` where there is no room for it.
-    pub fn fill_null(&mut self, key: &Key<'_>, until_ms: Option<u64>, most: usize) -> Option<u64> {
+    /// what was there goes. Returns until when, or `None` where there is no room for it.
+    pub fn fill_null(&mut self, key: &Key<'_>, until_ms: Option<u64>) -> Option<u64> {
         let db = self.db;
         let shard = self.keyspace.shard_of(key.digest);
         if let Some(found) = self.find(key) {
@@ -433,7 +433,7 @@ impl Txn<'_> {
             self.remove_absent(key, Reason::Deleted);
         }
         let now_ms = self.now_ms;
-        let shards = self.keyspace.len();
+        let (shards, null_max) = (self.keyspace.len(), self.keyspace.null_bytes_max());
         let owner = self.shard_of(shard);
         owner.is_plain = false;
         let slot = owner.rules.slot_of(key.bytes);
@@ -446,13 +446,17 @@ impl Txn<'_> {
             Some(ms) => ms.min(now_ms.saturating_add(ttl_most)),
             None => now_ms + default,
         };
-        let most = match policy.as_ref().map_or(0, |p| p.null_max_bytes) {
-            0 => most,
-            own => own.min(most as u64) as usize,
-        };
+        let own = policy.as_ref().map_or(0, |p| p.null_max_bytes) as usize;
+        let all = owner.null_bytes();
         let kept = owner.kept_mut(slot);
         let nulls = kept.make_nulls(db);
-        let is_kept = nulls.insert(key.bytes, until_ms, now_ms, (most / shards).max(256));
+        // What those of other policies leave of the share.
+        let mut most = (null_max / shards).max(256);
+        most = most.saturating_sub(all - nulls.bytes()).max(256);
+        if own > 0 {
+            most = most.min((own / shards).max(256));
+        }
+        let is_kept = nulls.insert(key.bytes, until_ms, now_ms, most);
         let evicted = std::mem::take(&mut nulls.evicted);
         kept.figures.nulls_evicted += evicted;
         kept.figures.null_fills += u64::from(is_kept);
