@@ -93,6 +93,8 @@ pub struct Meter {
     pieces: Vec<Counts>,
     /// The piece at hand, which is not in `pieces` yet.
     pub now: Counts,
+    /// Bytes in use, as far as is known.
+    bytes: u64,
     piece_us: u64,
     until_us: u64,
 }
@@ -104,6 +106,7 @@ impl Meter {
         Meter {
             pieces: Vec::with_capacity(PIECES),
             now: Counts::default(),
+            bytes: 0,
             piece_us,
             until_us: piece_us,
         }
@@ -115,12 +118,18 @@ impl Meter {
         while now_us > self.until_us && self.pieces.len() + 1 < PIECES {
             // What lies in the cache goes on lying there.
             let next = Counts {
-                bytes_max: self.now.bytes_max,
+                bytes_max: self.bytes,
                 ..Counts::default()
             };
             self.pieces.push(std::mem::replace(&mut self.now, next));
             self.until_us += self.piece_us;
         }
+    }
+
+    /// So many bytes are in use.
+    pub fn note_bytes(&mut self, bytes: u64) {
+        self.bytes = bytes;
+        self.now.bytes_max = self.now.bytes_max.max(bytes);
     }
 
     /// The counts in all, and by piece.
@@ -143,10 +152,12 @@ mod tests {
         for (now_us, bytes) in [(1, 5), (10, 7), (11, 3), (1200, 4), (1300, 0)] {
             meter.advance(now_us);
             meter.now.reads += 1;
-            meter.now.bytes_max = meter.now.bytes_max.max(bytes);
+            meter.note_bytes(bytes);
         }
         let (total, pieces) = meter.finish();
         assert_eq!((total.reads, total.bytes_max), (5, 7));
+        let bytes: Vec<u64> = pieces.iter().take(3).map(|p| p.bytes_max).collect();
+        assert_eq!(bytes, [7, 7, 3], "what lay there went on lying there");
         let reads: Vec<u64> = pieces.iter().map(|p| p.reads).collect();
         assert_eq!(
             (reads[0], reads[1], reads[119], reads.len()),

@@ -152,6 +152,8 @@ impl Variant {
                 "lazyfree-lazy-server-del no",
                 "lazyfree-lazy-user-del no",
                 "slowlog-log-slower-than -1",
+                "commandlog-request-larger-than -1",
+                "commandlog-reply-larger-than -1",
                 "latency-monitor-threshold 0",
                 "latency-tracking no",
             ]

@@ -300,8 +300,7 @@ impl<'a> Replay<'a> {
     fn note_memory(&mut self) {
         self.until_memory = MEMORY_EVERY;
         let bytes = self.used_bytes();
-        let most = &mut self.meter.now.bytes_max;
-        *most = bytes.max(*most);
+        self.meter.note_bytes(bytes);
     }
 
     // ----- the application ------------------------------------------------
