@@ -25,6 +25,8 @@
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
+//! * [`simulate`]: the wiring for `larder simulate`: a trace through an engine on
+//!   the virtual clock. **Knows no** socket.
 //! * [`server`]: the wiring: start, cron, end. [`crash`]: the end that nobody
 //!   wanted. [`title`]: what `ps` shows. [`watchdog`]: who holds a worker up.
 //!
@@ -56,6 +58,7 @@ pub mod persist;
 pub mod protocol;
 pub mod pubsub;
 pub mod server;
+pub mod simulate;
 pub mod store;
 pub mod title;
 pub mod types;

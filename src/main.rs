@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use larder::config::{Invocation, Settings};
-use larder::server;
 use larder::store::memory::Counting;
+use larder::{server, simulate};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -15,6 +15,7 @@ Usage: larder [/path/to/larder.conf] [options] [-]
        larder -                    reads its configuration from standard input
        larder -v | --version
        larder -h | --help
+       larder simulate --help      tries policies on a trace
 
 Options are directives of the configuration file, with -- in front:
        larder --port 7000 --maxmemory 2gb
@@ -24,6 +25,11 @@ conf/larder.conf explains every one of them.
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some((first, rest)) = args.split_first()
+        && first == "simulate"
+    {
+        return ExitCode::from(simulate::run(rest) as u8);
+    }
     let code = match Invocation::parse(&args) {
         Ok(Invocation::Help) => {
             eprint!("{USAGE}");

@@ -78,6 +78,12 @@ pub fn count_blocks(bytes: isize) {
     BLOCKS.fetch_add(bytes as i64, Ordering::Relaxed);
 }
 
+/// Leaves bytes out of the count from now on, or, negative, counts them again: a
+/// simulation around the server is not the server's.
+pub fn leave_out(bytes: i64) {
+    HEAP.fetch_sub(bytes, Ordering::Relaxed);
+}
+
 /// Bytes in use: the heap by jemalloc's size classes, and the slabs' blocks.
 pub fn used_bytes() -> usize {
     let used = HEAP.load(Ordering::Relaxed) + BLOCKS.load(Ordering::Relaxed);
