@@ -24,6 +24,7 @@ mod kind;
 mod load;
 mod names;
 pub mod param;
+mod rates;
 mod rewrite;
 mod settings;
 mod structured;
@@ -34,6 +35,7 @@ mod testing;
 pub use args::{Invocation, Unsupported};
 pub use grammar::{Unbalanced, quote, split};
 pub use load::{Directive, LoadError, Place, Source, Sources};
+pub use rates::{Network, RateLimit, RateTarget, masked};
 pub use rewrite::RewriteError;
 pub use settings::{Caller, Refusal, SetError, Settings};
 pub use structured::{
