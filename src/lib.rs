@@ -19,6 +19,7 @@
 //!   code about entries is in four of its files.
 //! * [`exec`]: what a command is, which shards it locks, how it is run, what
 //!   effect it leaves. **A handler sees only the keys that its row declares.**
+//! * [`cache`]: what a plain Redis cannot do: limits on requests, so far.
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
 //! * [`persist`]: values as bytes outside the server, and back. **Trusts nothing**
 //!   that it reads.
@@ -48,6 +49,7 @@
 //! * An element there from the start of a SCAN to its end is returned.
 
 pub mod base;
+pub mod cache;
 pub mod command;
 pub mod config;
 pub mod crash;

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 thread_local! {
     /// Frozen Unix time in milliseconds; 0 while the real clock is in force.
@@ -23,12 +23,23 @@ pub fn unix_ms() -> u64 {
 
 /// Unix time in microseconds, never frozen.
 pub fn unix_us() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_micros() as u64)
+    since_epoch().as_micros() as u64
 }
 
-/// Freezes `unix_ms` at `ms` for this thread; 0 lets the real clock run again.
+fn since_epoch() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+/// Unix time in nanoseconds, as fine as the system has it.
+pub fn unix_ns() -> u64 {
+    match FROZEN_MS.get() {
+        0 => since_epoch().as_nanos() as u64,
+        ms => ms * 1_000_000,
+    }
+}
+
+/// Freezes `unix_ms` and `unix_ns` at `ms` for this thread; 0 lets the real clock run again.
 /// Who simulates with several threads tells each of them: so tests that run at
 /// the same time do not stop each other's clocks.
 pub fn freeze(ms: u64) {

@@ -174,7 +174,7 @@ fn authenticate(
         return Err(Error::WRONG_PASS);
     }
     session.be_authenticated();
-    session.client.names.lock().user = user.to_vec();
+    session.identify(user, !wanted.is_empty());
     Ok(())
 }
 
@@ -317,11 +317,9 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     client.no_evict.store(false, Ordering::Relaxed);
     client.imports.store(false, Ordering::Relaxed);
     client.reads_replicas.store(false, Ordering::Relaxed);
-    let mut names = client.names.lock();
     // What it said of its library stays true.
-    names.name.clear();
-    names.user = DEFAULT_USER.to_vec();
-    drop(names);
+    client.names.lock().name.clear();
+    session.identify(DEFAULT_USER, false);
     ctx.reply.set_resp3(false);
     ctx.reply.simple("RESET");
     Ok(())

@@ -42,6 +42,7 @@ mod string;
 mod table_tests;
 #[cfg(test)]
 pub(crate) mod testkit;
+mod throttle;
 pub mod timeout;
 mod transaction;
 mod zset;
@@ -76,12 +77,14 @@ const FAMILIES: &[&[Spec]] = &[
     memory::SPECS,
     module::SPECS,
     pubsub::SPECS,
+    throttle::SPECS,
     server::SPECS,
 ];
 
 /// Makes the settings that are kept in another form take effect.
 pub fn configure(engine: &Engine) {
     engine.configure();
+    crate::cache::limits::configure(engine);
     crate::pubsub::configure(engine);
 }
 

@@ -13,6 +13,7 @@ use std::{env, ffi::OsStr, fs, io};
 
 use super::check::Check;
 use super::grammar;
+use super::rates::{self, RateLimit};
 use super::structured::{self, OomScores, OutputLimits, Primary, SavePoint};
 use crate::base::{num, units};
 
@@ -35,6 +36,7 @@ pub(super) enum Value {
     OomScores(OomScores),
     Primary(Option<Primary>),
     Percentiles(Vec<f64>),
+    RateLimits(Vec<RateLimit>),
 }
 
 /// How a parameter's text is understood.
@@ -60,6 +62,7 @@ pub(super) enum Kind {
     OomScores,
     Primary,
     Percentiles,
+    RateLimits,
 }
 
 /// An integer with its range.
@@ -97,6 +100,11 @@ impl Kind {
         )
     }
 
+    /// Whether the lines of a file add up; CONFIG SET replaces what they said.
+    pub(super) fn adds_up(&self) -> bool {
+        matches!(self, Kind::Save | Kind::RateLimits)
+    }
+
     /// The words of a value given as one text, as CONFIG SET has it.
     pub(super) fn words<'a>(&self, text: &'a [u8]) -> Vec<&'a [u8]> {
         match (self.takes_many(), text) {
@@ -131,6 +139,13 @@ impl Kind {
                 };
                 structured::read_save(words, base).map(Value::Save)
             }
+            Kind::RateLimits => {
+                let base = match base {
+                    Some(Value::RateLimits(limits)) => limits.as_slice(),
+                    _ => &[],
+                };
+                rates::read(words, base).map(Value::RateLimits)
+            }
             Kind::OutputLimits => {
                 let base = match base {
                     Some(Value::OutputLimits(limits)) => *limits,
@@ -159,6 +174,7 @@ impl Kind {
             (_, Value::OutputLimits(limits)) => structured::show_output_limits(limits).into(),
             (_, Value::OomScores(scores)) => scores.map(|n| n.to_string()).join(" ").into(),
             (_, Value::Primary(primary)) => primary.as_ref().map(Primary::show).unwrap_or_default(),
+            (_, Value::RateLimits(limits)) => rates::show(limits),
             (_, Value::Percentiles(all)) => structured::show_percentiles(all).into(),
         }
     }
@@ -178,6 +194,9 @@ impl Kind {
                 .each()
                 .map(|(class, limit)| line(limit.written(class).as_bytes()))
                 .into(),
+            (Kind::RateLimits, Value::RateLimits(limits)) if !limits.is_empty() => {
+                limits.iter().map(|one| line(&one.written())).collect()
+            }
             (Kind::Primary, Value::Primary(None)) => Vec::new(),
             (Kind::Text(_) | Kind::Folder | Kind::Events, _) => vec![quoted(&self.show(value))],
             _ => match self.show(value).as_slice() {

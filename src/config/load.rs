@@ -201,8 +201,8 @@ impl Loader {
 
     fn set(&mut self, index: usize, args: &[&[u8]]) -> Result<(), Reason> {
         let kind = TABLE[index].kind();
-        // The first save line of all replaces the default.
-        let replaces = matches!(kind, Kind::Save) && !self.state.given[index];
+        // The first line of all replaces the default.
+        let replaces = kind.adds_up() && !self.state.given[index];
         let base = (!replaces).then_some(&self.state.values[index]);
         self.state.values[index] = read_args(kind, args, base)?;
         self.state.given[index] = true;

@@ -25,6 +25,7 @@ mod load;
 mod names;
 pub mod param;
 pub mod policy;
+mod rates;
 mod rewrite;
 mod settings;
 mod structured;
@@ -35,6 +36,7 @@ mod testing;
 pub use args::{Invocation, Unsupported};
 pub use grammar::{Unbalanced, quote, split};
 pub use load::{Directive, LoadError, Place, Source, Sources};
+pub use rates::{Network, RateLimit, RateTarget, masked};
 pub use rewrite::RewriteError;
 pub use settings::{Caller, Refusal, SetError, Settings};
 pub use structured::{

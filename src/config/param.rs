@@ -7,7 +7,8 @@
 //! test that holds `conf/larder.conf` to it. To add a parameter, add its row.
 //!
 //! Names, ranges and defaults are those of Valkey 9.1.2; where Larder differs
-//! (`bind`, `io-threads`, `maxmemory-policy`, `syslog-ident`), a test says so.
+//! (`bind`, `io-threads`, `maxmemory-policy`, `syslog-ident`), or has more
+//! (`rate-limit`), a test says so.
 
 use std::thread;
 
@@ -112,6 +113,8 @@ params! {
         Kind::OutputLimits
     )
         .in_force();
+    /// Most requests in a time, by user or address.
+    RATE_LIMIT: Structured("rate-limit", "", Kind::RateLimits).in_force();
     /// Most bytes of one argument.
     PROTO_MAX_BULK_LEN: Int("proto-max-bulk-len", "512mb", MIB..=I64_MAX)
         .form(Form::Bytes)

@@ -180,7 +180,7 @@ impl Lines {
         if let Kind::Folder = param.kind() {
             return false;
         }
-        let base = (!matches!(param.kind(), Kind::Save)).then(|| param.default_value());
+        let base = (!param.kind().adds_up()).then(|| param.default_value());
         let words = self.lines[number].as_deref().map(grammar::split);
         let Some(Ok(words)) = words else {
             return false;
@@ -192,8 +192,8 @@ impl Lines {
     /// Says the value again behind everything else.
     fn overrule(&mut self, index: usize, value: &Value) {
         let param = &TABLE[index];
-        if let Kind::Save = param.kind() {
-            self.append(b"save \"\"".to_vec());
+        if param.kind().adds_up() {
+            self.append(format!("{} \"\"", param.name()).into_bytes());
         }
         self.append(param.kind().lines(param.name(), value).join(&b'\n'));
     }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::kind::{Kind, Value, name_of};
+use super::kind::{Value, name_of};
 use super::load::Directive;
 use super::param::{self, Access, Bits, Choice, Flag, Int, TABLE, Text};
+use super::rates::RateLimit;
 use super::structured::{OomScores, OutputLimits, Primary, SavePoint};
 use super::table;
 use crate::base::glob::{self, Case};
@@ -164,6 +165,14 @@ impl Settings {
         })
     }
 
+    /// How many requests clients may make; empty for as many as they like.
+    pub fn rate_limits(&self) -> Vec<RateLimit> {
+        self.exact(param::RATE_LIMIT.index(), |value| match value {
+            Value::RateLimits(limits) => Some(limits.clone()),
+            _ => None,
+        })
+    }
+
     /// What the out-of-memory killer is told.
     pub fn oom_scores(&self) -> OomScores {
         self.exact(param::OOM_SCORE_ADJ_VALUES.index(), |value| match value {
@@ -272,8 +281,7 @@ impl Settings {
         let mut changed = Vec::new();
         for ((index, name), (_, text)) in targets.into_iter().zip(pairs) {
             let kind = TABLE[index].kind();
-            // Save points of a file add up, those of CONFIG SET replace.
-            let base = (!matches!(kind, Kind::Save)).then_some(&new.values[index]);
+            let base = (!kind.adds_up()).then_some(&new.values[index]);
             let value = kind
                 .read(&kind.words(text), base)
                 .map_err(|reason| SetError::refused(name.as_bytes(), &reason))?;

@@ -478,6 +478,10 @@ fn admit(
         pause.stopped.fetch_add(1, Ordering::Relaxed);
         return Ok(None);
     }
+    // Last, for it counts: only what is about to run, and that once.
+    if engine.gate.is_kept() {
+        engine.gate.pass(session, spec)?;
+    }
     Ok(Some(target))
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::command_log::CommandLog;
 use super::effect::Effects;
+use super::gate::Gate;
 use super::latency::LatencyMonitor;
 use super::mail::Bell;
 use super::monitor::Monitors;
@@ -39,6 +40,8 @@ pub struct Engine {
     pub commands: CommandTable,
     /// The connections.
     pub clients: Clients,
+    /// Who may stop a command before it runs.
+    pub gate: Gate,
     /// What the layers above keep.
     pub services: Services,
     /// Who sees every command.
@@ -294,6 +297,7 @@ impl Engine {
             keyspace,
             settings,
             clients: Clients::new(owed),
+            gate: Gate::default(),
             services: Services::default(),
             monitors: Arc::default(),
             effects: Effects::default(),

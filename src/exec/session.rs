@@ -91,6 +91,10 @@ pub struct Session {
     pub authenticated: bool,
     /// Has been so at some time.
     pub was_authenticated: bool,
+    /// A password showed who it is.
+    pub proven: bool,
+    /// Changes with every new answer to who it is.
+    pub identity: u32,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Between MULTI and EXEC.
@@ -142,6 +146,8 @@ impl Session {
             resp3: false,
             authenticated,
             was_authenticated: authenticated,
+            proven: false,
+            identity: 0,
             reply_mode: ReplyMode::On,
             multi: None,
             watching: Vec::new(),
@@ -196,6 +202,13 @@ impl Session {
     pub fn be_authenticated(&mut self) {
         self.authenticated = true;
         self.was_authenticated = true;
+    }
+
+    /// It is this user from now on; `proven` where a password showed it.
+    pub fn identify(&mut self, user: &[u8], proven: bool) {
+        self.client.names.lock().user = user.to_vec();
+        self.proven = proven;
+        self.identity = self.identity.wrapping_add(1);
     }
 
     /// Whether a watched key has changed.

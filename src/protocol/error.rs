@@ -219,6 +219,10 @@ errors! {
     NUMIDS_MISMATCH = "ERR The `numids` parameter must match the number of arguments";
     /// XAUTOCLAIM of no entries.
     XAUTOCLAIM_COUNT = "ERR COUNT must be > 0";
+    /// CL.THROTTLE of a string that it did not write.
+    NO_THROTTLE_STATE = "ERR the key holds a string that is no state of a rate limit";
+    /// CL.THROTTLE by what is no rate.
+    NO_RATE = "ERR max_burst, count and period make no rate: at most 1000000000 a second, and a whole burst within 100 years";
     /// One connection too many.
     MAX_CLIENTS = "ERR max number of clients reached";
 }
@@ -285,6 +289,17 @@ impl Error {
         let after = format!("'. Try {} HELP.", container.to_uppercase());
         let before = "ERR unknown subcommand or wrong number of arguments for '";
         Error::quoting(before, shown(name, 128), &after)
+    }
+
+    /// One request too many, by a `rate-limit` in the words of the configuration.
+    pub fn rate_limited(limit: &[u8], retry_after_ms: u64) -> Error {
+        let after = format!("; retry after {retry_after_ms} ms");
+        Error::quoting("RATELIMIT too many requests: ", limit, &after)
+    }
+
+    /// An argument that must be an integer, and not less than `least`.
+    pub fn at_least(name: &str, least: i64) -> Error {
+        Error::new(format!("ERR {name} must be an integer, at least {least}"))
     }
 
     /// "invalid expire time in 'name' command".

@@ -145,8 +145,8 @@ class Closed(ConnectionError):
 class Raw:
     """A connection that hides nothing."""
 
-    def __init__(self, address, timeout_s=REPLY_TIMEOUT_S, receive_buffer=None):
-        """`address`: (host, port), or the path of a Unix socket."""
+    def __init__(self, address, timeout_s=REPLY_TIMEOUT_S, receive_buffer=None, source=None):
+        """`address`: (host, port), or the path of a Unix socket. `source`: the address to come from."""
         if isinstance(address, (str, os.PathLike)):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             target = os.fspath(address)
@@ -158,6 +158,8 @@ class Raw:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout_s)
         try:
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(target)
         except BaseException:
             self.socket.close()

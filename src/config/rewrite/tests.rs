@@ -83,12 +83,34 @@ fn a_class_of_output_limits_takes_a_line() {
 }
 
 #[test]
+fn a_rate_limit_takes_a_line() {
+    let folder = Folder::new("rates");
+    let text = "rate-limit anonymous 100/h\nhz 20\nrate-limit user a 1/s burst 2\n";
+    let settings = load(&folder.write("a.conf", text)).expect("loads");
+    assert_eq!(settings.rate_limits().len(), 2);
+    assert!(
+        rewrite(&settings)
+            .starts_with("rate-limit anonymous 100/h\nrate-limit user a 1/s burst 2\nhz 20\n")
+    );
+    set(&settings, &[("rate-limit", "address 10.0.0.0/8 5/m")]);
+    assert!(rewrite(&settings).starts_with("rate-limit address 10.0.0.0/8 5/m\nhz 20\n"));
+    set(&settings, &[("rate-limit", "")]);
+    assert!(rewrite(&settings).starts_with("rate-limit \"\"\nhz 20\n"));
+}
+
+#[test]
 fn what_an_included_file_says_is_overruled() {
     let folder = Folder::new("overrule");
-    let inner = folder.write("inner.conf", "hz 7\nsave 1 1\n");
+    let included = "hz 7\nsave 1 1\nrate-limit anonymous 1/s\n";
+    let inner = folder.write("inner.conf", included);
     let text = format!("hz 20\ninclude {}\n", inner.display());
     let settings = load(&folder.write("a.conf", &text)).expect("loads");
-    set(&settings, &[("hz", "10"), ("save", "900 1")]);
+    let wanted = [
+        ("hz", "10"),
+        ("save", "900 1"),
+        ("rate-limit", "user a 1/s"),
+    ];
+    set(&settings, &wanted);
     rewrite(&settings);
 }
 
