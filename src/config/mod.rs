@@ -24,6 +24,7 @@ mod kind;
 mod load;
 mod names;
 pub mod param;
+mod policies;
 pub mod policy;
 mod rewrite;
 mod settings;
@@ -35,6 +36,7 @@ mod testing;
 pub use args::{Invocation, Unsupported};
 pub use grammar::{Unbalanced, quote, split};
 pub use load::{Directive, LoadError, Place, Source, Sources};
+pub use policies::Defined;
 pub use rewrite::RewriteError;
 pub use settings::{Caller, Refusal, SetError, Settings};
 pub use structured::{
