@@ -17,6 +17,7 @@ use crate::exec::{client_eviction, files, latency, logging, room, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
+use crate::store::rules::Rules;
 use crate::store::{memory, slab};
 use crate::title::Title;
 use crate::{command, crash, notice, warning, watchdog};
@@ -46,6 +47,13 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
             return 1;
         }
     };
+    let rules = match command::policies_for(&settings) {
+        Ok(rules) => rules,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
     // Before there is another thread.
     let is_wanted = settings.flag(param::SET_PROC_TITLE);
     let title = is_wanted.then(Title::take).and_then(Result::ok);
@@ -67,7 +75,7 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(settings, commands, from_file, title)),
+        Ok(runtime) => runtime.block_on(serve(settings, commands, rules, from_file, title)),
         Err(error) => {
             warning!("No event loop to be had: {error}");
             1
@@ -114,6 +122,7 @@ fn entitle(engine: &Arc<Engine>, title: Title) {
 async fn serve(
     settings: Arc<Settings>,
     commands: CommandTable,
+    rules: Rules,
     from_file: Option<PathBuf>,
     title: Option<Title>,
 ) -> ExitCode {
@@ -133,6 +142,7 @@ async fn serve(
         entitle(&engine, title);
     }
     command::configure(&engine);
+    engine.keyspace.set_rules(rules);
     // Refused, it is logged, and the server does without.
     let _ = engine.oom_score.configure(&settings);
     let mut threads = Vec::new();

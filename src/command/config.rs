@@ -1,6 +1,6 @@
 //! CONFIG: the parameters in force, and the counters' beginning.
 
-use super::help;
+use super::{help, policy};
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
@@ -202,7 +202,8 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
 }
 
 fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    match ctx.engine.settings.rewrite() {
+    let policies = || policy::in_force(ctx.engine);
+    match ctx.engine.settings.rewrite(&policies) {
         Ok(()) => {
             crate::notice!("CONFIG REWRITE executed with success.");
             ctx.reply.ok();

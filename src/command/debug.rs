@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, raise};
 
 use super::string::encoding_name;
-use super::{digest, help};
+use super::{digest, help, policy};
 use crate::base::glob::{self, Case};
 use crate::base::{clock, hash, num, units};
 use crate::config::param;
@@ -177,7 +177,10 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
         (b"reload", _) => return reload(ctx),
         (b"config-rewrite-force-all", 0) => {
-            let written = ctx.engine.settings.rewrite_all();
+            let written = ctx
+                .engine
+                .settings
+                .rewrite_all(&|| policy::in_force(ctx.engine));
             written.map_err(|_| Error::new("ERR CONFIG-REWRITE-FORCE-ALL failed"))?;
             ctx.reply.ok();
         }

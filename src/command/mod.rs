@@ -3,6 +3,7 @@
 use crate::config::{LoadError, Settings};
 use crate::exec::engine::Engine;
 use crate::exec::spec::{CommandTable, Spec};
+use crate::store::rules::Rules;
 
 mod bitmap;
 mod cache;
@@ -31,6 +32,7 @@ mod memory;
 mod module;
 mod object;
 mod options;
+mod policy;
 mod pubsub;
 mod scan;
 mod server;
@@ -70,6 +72,7 @@ const FAMILIES: &[&[Spec]] = &[
     transaction::SPECS,
     info::SPECS,
     config::SPECS,
+    policy::SPECS,
     commandlog::SPECS,
     latency::SPECS,
     debug::SPECS,
@@ -104,4 +107,9 @@ pub fn table_for(settings: &Settings) -> Result<CommandTable, LoadError> {
         }
     }
     Ok(table)
+}
+
+/// The policies that the configuration defines.
+pub fn policies_for(settings: &Settings) -> Result<Rules, LoadError> {
+    policy::rules_of(settings.policies()?, &Rules::default())
 }

@@ -45,7 +45,9 @@ impl Kit {
         };
         let settings = Settings::load(sources).expect("valid settings");
         let commands = super::table_for(&settings).expect("commands of these names");
+        let rules = super::policies_for(&settings).expect("policies");
         let engine = Engine::new(Arc::new(settings), commands, workers);
+        engine.keyspace.set_rules(rules);
         super::configure(&engine);
         Kit::client_of(Arc::new(engine), 0)
     }

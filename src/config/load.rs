@@ -13,6 +13,7 @@ use super::grammar;
 use super::include;
 use super::kind::{Kind, Reason, Value, os_reason};
 use super::param::{self, TABLE};
+use super::policies::Policies;
 use super::settings::{Settings, State};
 use super::table;
 
@@ -132,6 +133,7 @@ impl Settings {
 pub(super) struct Loader {
     pub(super) state: State,
     directives: Vec<Directive>,
+    pub(super) policies: Policies,
     depth: usize,
 }
 
@@ -140,6 +142,7 @@ impl Loader {
         Loader {
             state: State::defaults(),
             directives: Vec::new(),
+            policies: Policies::default(),
             depth: 0,
         }
     }
@@ -183,6 +186,7 @@ impl Loader {
         match (name.as_str(), args) {
             (old, [_]) if FORGOTTEN.contains(&old) => Ok(()),
             ("include", [pattern]) => self.include(pattern, &place),
+            ("policy", words) => self.policies.define(words, place),
             ("rename-command", [_, _]) | ("user" | "loadmodule", [_, ..]) => {
                 self.keep(name, args, place);
                 Ok(())
@@ -229,6 +233,17 @@ impl Loader {
         }
     }
 
+    /// The file of policies, where there is one; a relative path is taken from the
+    /// `dir` in force.
+    fn policy_file(&self) -> Option<PathBuf> {
+        match &self.state.values[param::POLICYFILE.index()] {
+            Value::Text(path) if !path.is_empty() => {
+                Some(self.folder().join(OsStr::from_bytes(path)))
+            }
+            _ => None,
+        }
+    }
+
     fn keep(&mut self, name: String, args: &[&[u8]], place: Place) {
         let args = args.iter().map(|arg| arg.to_vec()).collect();
         self.directives.push(Directive { name, args, place });
@@ -236,7 +251,16 @@ impl Loader {
 
     /// The settings, where the lines go together.
     fn finish(self, file: Option<PathBuf>) -> Result<Settings, LoadError> {
+        let policy_file = self.policy_file();
+        if policy_file.is_some()
+            && let Some(first) = self.policies.all().first()
+        {
+            return Err(first
+                .place
+                .refuse("policy lines and a policyfile exclude each other"));
+        }
         let settings = Settings::new(self.state, file, self.directives);
+        let settings = settings.with_policies(self.policies, policy_file);
         if settings.flag(param::CLUSTER_ENABLED) && settings.replica_of().is_some() {
             return Err(LoadError::Refused {
                 place: None,
@@ -266,7 +290,8 @@ pub(super) fn read_args(
 }
 
 impl Place {
-    fn refuse(&self, reason: &str) -> LoadError {
+    /// The error that ends the start where the line turns out to be wrong.
+    pub fn refuse(&self, reason: &str) -> LoadError {
         LoadError::Refused {
             place: Some(self.clone()),
             reason: reason.into(),

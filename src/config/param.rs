@@ -207,6 +207,9 @@ params! {
         .immutable()
         .in_force();
 
+    /// The file of policies; empty for none.
+    POLICYFILE: Text("policyfile", "").immutable().in_force();
+
     // The keyspace and its memory.
 
     /// Number of databases.

@@ -5,6 +5,10 @@
 //! first is rewritten and the others go. What has no line and is not at its
 //! default is appended. Last, the new text is read as a start would read it, and
 //! what still differs, because an included file says otherwise, is appended.
+//!
+//! The policies in force are written as `policy` lines, unless they have a file of
+//! their own. Those of an included file stay there; where one of them is no longer in
+//! force as it stands there, nothing is rewritten.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,8 +20,10 @@ use std::path::Path;
 
 use super::grammar;
 use super::kind::{Kind, Value, os_reason};
-use super::load::{Loader, Source, read_args};
+use super::load::{Loader, Place, Source, read_args};
 use super::param::TABLE;
+use super::policies;
+use super::policy::Policy;
 use super::settings::Settings;
 use super::table;
 
@@ -34,6 +40,13 @@ const NEW_FILE_MODE: u32 = 0o644;
 pub enum RewriteError {
     /// The server was started without one.
     NoFile,
+    /// A policy of an included file is no longer in force as it stands there.
+    Included {
+        /// The policy's name.
+        name: Box<str>,
+        /// The line.
+        place: Place,
+    },
     /// What the system says.
     Io(io::Error),
 }
@@ -42,11 +55,14 @@ impl Settings {
     /// CONFIG REWRITE: brings the config file up to date, atomically: whoever
     /// reads it meanwhile, or after a crash, finds the old or the new one.
     ///
+    /// `policies` says which policies are in force, and is asked when its turn has come.
+    ///
     /// # Errors
     ///
-    /// No config file, or what the system says of it; the file is as it was.
-    pub fn rewrite(&self) -> Result<(), RewriteError> {
-        self.rewrite_to(Extent::Changed)
+    /// No config file, what the system says of it, or a policy that an included file
+    /// says otherwise; the file is as it was.
+    pub fn rewrite(&self, policies: &dyn Fn() -> Vec<Policy>) -> Result<(), RewriteError> {
+        self.rewrite_to(Extent::Changed, policies)
     }
 
     /// As [`Settings::rewrite`], with a line for every parameter, changed or not:
@@ -55,11 +71,15 @@ impl Settings {
     /// # Errors
     ///
     /// The same.
-    pub fn rewrite_all(&self) -> Result<(), RewriteError> {
-        self.rewrite_to(Extent::All)
+    pub fn rewrite_all(&self, policies: &dyn Fn() -> Vec<Policy>) -> Result<(), RewriteError> {
+        self.rewrite_to(Extent::All, policies)
     }
 
-    fn rewrite_to(&self, extent: Extent) -> Result<(), RewriteError> {
+    fn rewrite_to(
+        &self,
+        extent: Extent,
+        policies: &dyn Fn() -> Vec<Policy>,
+    ) -> Result<(), RewriteError> {
         let _turn = self.writer.lock();
         let file = self.file().ok_or(RewriteError::NoFile)?;
         let old = match fs::read(file) {
@@ -67,7 +87,10 @@ impl Settings {
             read => read?,
         };
         let values = self.state.read().values.clone();
-        Ok(replace(file, &rewritten(&old, &values, file, extent))?)
+        // Those of a file of their own are none of this one's business.
+        let policies = self.policy_file().is_none().then(policies);
+        let new = rewritten(&old, &values, policies.as_deref(), file, extent)?;
+        Ok(replace(file, &new)?)
     }
 }
 
@@ -93,17 +116,32 @@ impl fmt::Display for RewriteError {
             RewriteError::Io(error) => {
                 write!(f, "Rewriting config file: {}", os_reason(error))
             }
+            RewriteError::Included { name, place } => write!(
+                f,
+                "Rewriting config file: the policy '{name}' of an included file has changed, \
+                 and is to be changed there: {}",
+                place.brief()
+            ),
         }
     }
 }
 
 impl std::error::Error for RewriteError {}
 
-/// The text of `file` that sets `values`, made from its old text.
-fn rewritten(old: &[u8], values: &[Value], file: &Path, extent: Extent) -> Vec<u8> {
+/// The text of `file` that sets `values` and defines `policies`, made from its old text.
+fn rewritten(
+    old: &[u8],
+    values: &[Value],
+    policies: Option<&[Policy]>,
+    file: &Path,
+    extent: Extent,
+) -> Result<Vec<u8>, RewriteError> {
     let mut text = Lines::parse(old);
     for (index, value) in values.iter().enumerate() {
         text.set(index, value, extent);
+    }
+    if let Some(policies) = policies {
+        text.define(&not_included(policies, &text, file)?);
     }
     let mut loader = Loader::new();
     // Where an included file cannot be read, this one is as good as it can be.
@@ -117,7 +155,27 @@ fn rewritten(old: &[u8], values: &[Value], file: &Path, extent: Extent) -> Vec<u
             }
         }
     }
-    text.to_bytes()
+    Ok(text.to_bytes())
+}
+
+/// Those that no included file defines.
+fn not_included<'p>(
+    policies: &'p [Policy],
+    text: &Lines,
+    file: &Path,
+) -> Result<Vec<&'p Policy>, RewriteError> {
+    let mut loader = Loader::new();
+    // Where an included file cannot be read, what it might say is not known.
+    let _ = loader.read_text(&Source::File(file.into()), &text.without_policies());
+    let included = loader.policies.all();
+    if let Some(stale) = included.iter().find(|d| !policies.contains(&d.policy)) {
+        return Err(RewriteError::Included {
+            name: stale.policy.name.clone(),
+            place: stale.place.clone(),
+        });
+    }
+    let is_own = |policy: &&Policy| !included.iter().any(|d| d.policy.name == policy.name);
+    Ok(policies.iter().filter(is_own).collect())
 }
 
 /// A config file's lines; one that is dropped is `None`, and one that becomes
@@ -126,6 +184,8 @@ struct Lines {
     lines: Vec<Option<Vec<u8>>>,
     /// Which lines set which row of the table.
     settings: BTreeMap<usize, Vec<usize>>,
+    /// Which lines define policies, and what they say where that is right.
+    policies: Vec<(usize, Option<Policy>)>,
     is_signed: bool,
 }
 
@@ -134,6 +194,7 @@ impl Lines {
         let mut text = Lines {
             lines: Vec::new(),
             settings: BTreeMap::new(),
+            policies: Vec::new(),
             is_signed: false,
         };
         let body = old.strip_suffix(b"\n").unwrap_or(old);
@@ -145,6 +206,9 @@ impl Lines {
             text.is_signed |= line == SIGNATURE;
             if let Some(index) = row_of(line) {
                 text.settings.entry(index).or_default().push(number);
+            }
+            if let Some(policy) = policies::of_line(line) {
+                text.policies.push((number, policy.ok()));
             }
             text.lines.push(Some(line.to_vec()));
         }
@@ -189,6 +253,49 @@ impl Lines {
         read_args(param.kind(), &args, base.as_ref()).is_ok_and(|said| said == *value)
     }
 
+    /// Makes the text define exactly these policies, in this order.
+    fn define(&mut self, wanted: &[&Policy]) {
+        let old = std::mem::take(&mut self.policies);
+        let said = |policy: &Option<Policy>| policy.as_ref().map(|p| p.name.clone());
+        let in_force = |name: &str| wanted.iter().find(|w| *w.name == *name);
+        // Each in its own line, and the new ones at the end, where that is their order.
+        let mut order: Vec<Box<str>> = old.iter().filter_map(|(_, p)| said(p)).collect();
+        order.retain(|name| in_force(name).is_some());
+        let is_new = |w: &&&Policy| !order.contains(&w.name);
+        let new: Vec<&Policy> = wanted.iter().filter(is_new).copied().collect();
+        order.extend(new.iter().map(|p| p.name.clone()));
+        if order.iter().eq(wanted.iter().map(|w| &w.name)) {
+            for (number, policy) in old {
+                let wanted = said(&policy).and_then(|name| in_force(&name));
+                match wanted {
+                    Some(wanted) if policy.as_ref() == Some(*wanted) => {}
+                    Some(wanted) => self.lines[number] = Some(policies::line(wanted)),
+                    None => self.lines[number] = None,
+                }
+            }
+            for policy in new {
+                self.append(policies::line(policy));
+            }
+            return;
+        }
+        for &(number, _) in &old {
+            self.lines[number] = None;
+        }
+        if let Some(&(first, _)) = old.first() {
+            let all: Vec<Vec<u8>> = wanted.iter().map(|w| policies::line(w)).collect();
+            self.lines[first] = (!all.is_empty()).then(|| all.join(&b'\n'));
+        }
+    }
+
+    /// The text less its policies.
+    fn without_policies(&self) -> Vec<u8> {
+        let is_policy = |number: usize| self.policies.iter().any(|(n, _)| *n == number);
+        let lines = self.lines.iter().enumerate();
+        let others = lines.filter(|(number, _)| !is_policy(*number));
+        let others: Vec<&[u8]> = others.filter_map(|(_, l)| l.as_deref()).collect();
+        others.join(&b'\n')
+    }
+
     /// Says the value again behind everything else.
     fn overrule(&mut self, index: usize, value: &Value) {
         let param = &TABLE[index];
@@ -230,7 +337,7 @@ fn row_of(line: &[u8]) -> Option<usize> {
 }
 
 /// Replaces a file's content in one step that survives a crash.
-fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     // A link stays a link, and the file behind it changes.
     let file = &fs::canonicalize(file).unwrap_or_else(|_| file.into());
     let mode = fs::metadata(file).map_or(NEW_FILE_MODE, |data| data.permissions().mode());

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use super::kind::{Value, name_of};
 use super::load::Directive;
 use super::param::{self, Access, Bits, Choice, Flag, Int, TABLE, Text};
+use super::policies::Policies;
 use super::rates::RateLimit;
 use super::structured::{OomScores, OutputLimits, Primary, SavePoint};
 use super::table;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub(super) writer: Mutex<()>,
     pub(super) file: Option<PathBuf>,
     directives: Vec<Directive>,
+    pub(super) policies: Policies,
+    pub(super) policy_file: Option<PathBuf>,
 }
 
 /// Values by their parameter's row, and which of them somebody gave.
@@ -100,9 +103,23 @@ impl Settings {
             writer: Mutex::new(()),
             file,
             directives,
+            policies: Policies::default(),
+            policy_file: None,
         };
         settings.publish(state);
         settings
+    }
+
+    pub(super) fn with_policies(
+        self,
+        policies: Policies,
+        policy_file: Option<PathBuf>,
+    ) -> Settings {
+        Settings {
+            policies,
+            policy_file,
+            ..self
+        }
     }
 
     /// A number, in the unit that the handle's docs name.

@@ -5,6 +5,7 @@
 //! rising index. There is no second lock, so an ordinary command pays for no
 //! gate, and no two holders can wait for each other.
 
+use std::convert::Infallible;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -36,10 +37,25 @@ pub struct Keyspace {
     epochs: AtomicU64,
     /// Bytes that absences may take.
     null_bytes_max: AtomicUsize,
+    /// The policies in force, as every shard has them too. Written under all shards'
+    /// locks; whoever holds this one takes no other.
+    rules: RwLock<Arc<Rules>>,
     /// Whether there is any policy.
     governed: AtomicBool,
     /// Whether any is for some users alone.
     asks_for_users: AtomicBool,
+}
+
+/// Policies that are about to be in force ([`Keyspace::replace_rules`]).
+pub struct NewRules(Arc<Rules>);
+
+impl NewRules {
+    /// Puts them in force in a shard.
+    pub fn govern(&self, shard: &mut Shard) {
+        shard.rules = self.0.clone();
+        shard.settling = Some(Settling::START);
+        shard.is_plain = false;
+    }
 }
 
 /// Shards that are locked together.
@@ -75,6 +91,7 @@ impl Keyspace {
             invalidations: RwLock::default(),
             epochs: AtomicU64::new(0),
             null_bytes_max: AtomicUsize::new(usize::MAX),
+            rules: RwLock::default(),
             governed: AtomicBool::new(false),
             asks_for_users: AtomicBool::new(false),
         }
@@ -82,7 +99,7 @@ impl Keyspace {
 
     /// The policies in force.
     pub fn rules(&self) -> Arc<Rules> {
-        self.lock(0).rules.clone()
+        self.rules.read().clone()
     }
 
     /// Bytes that absences of all policies may take.
@@ -110,18 +127,36 @@ impl Keyspace {
     /// Puts other policies in force, at once. What is there is brought to where they
     /// want it when it is next found, or in the background.
     pub fn set_rules(&self, rules: Rules) {
+        if rules.is_empty() && !self.is_governed() {
+            return;
+        }
+        let set = self.change_rules(|_| Ok::<_, Infallible>(Some(rules)));
+        let Ok(()) = set;
+    }
+
+    /// Puts those policies in force that `change` makes of the present ones, if any;
+    /// nobody else changes them meanwhile. The caller holds no shard.
+    pub fn change_rules<E>(
+        &self,
+        change: impl FnOnce(&Rules) -> Result<Option<Rules>, E>,
+    ) -> Result<(), E> {
+        let mut locked = self.lock_all();
+        if let Some(rules) = change(&self.rules())? {
+            self.replace_rules(rules, |index, new| new.govern(locked.shard_mut(index)));
+        }
+        Ok(())
+    }
+
+    /// Puts policies in force, for who holds every shard: `each` is called for each of
+    /// them and hands it what is given.
+    pub fn replace_rules(&self, rules: Rules, mut each: impl FnMut(usize, &NewRules)) {
         let rules = Arc::new(rules);
         self.governed.store(!rules.is_empty(), Ordering::Relaxed);
         let asks = rules.all().any(|(_, policy)| !policy.users.is_empty());
         self.asks_for_users.store(asks, Ordering::Relaxed);
-        let Held::All(mut shards) = self.lock_all() else {
-            unreachable!("all of them are locked");
-        };
-        for shard in &mut shards {
-            shard.rules = rules.clone();
-            shard.settling = Some(Settling::START);
-            shard.is_plain = false;
-        }
+        *self.rules.write() = rules.clone();
+        let new = NewRules(rules);
+        (0..self.len()).for_each(|index| each(index, &new));
     }
 
     /// Invalidations. Changed under all shards' locks ([`Keyspace::change_invalidations`]).

@@ -213,7 +213,7 @@ const FIELDS: &[Field] = &[
         },
         show: |p| match p.users.is_empty() {
             true => Vec::new(),
-            false => vec![p.users.join(",")],
+            false => vec![quoted(p.users.join(",").as_bytes())],
         },
     },
     Field {

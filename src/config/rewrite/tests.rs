@@ -23,12 +23,12 @@ fn set(settings: &Settings, pairs: &[(&str, &str)]) {
 /// The file after CONFIG REWRITE, which must load to the same values and stay as
 /// it is when it is rewritten once more; less its `dir`, which is the machine's.
 fn rewrite(settings: &Settings) -> String {
-    settings.rewrite().expect("a rewrite");
+    settings.rewrite(&Vec::new).expect("a rewrite");
     let file = settings.file().expect("a file");
     let text = fs::read_to_string(file).expect("text");
     let again = load(file).expect("a file that loads");
     assert_eq!(again.get(&[b"*"]), settings.get(&[b"*"]));
-    again.rewrite().expect("a rewrite");
+    again.rewrite(&Vec::new).expect("a rewrite");
     assert_eq!(fs::read_to_string(file).expect("text"), text);
     let lines = text.lines().filter(|line| !line.starts_with("dir "));
     lines.map(|line| format!("{line}\n")).collect()
@@ -133,7 +133,9 @@ fn a_file_keeps_its_mode_and_a_lost_one_comes_back() {
 
 #[test]
 fn without_a_file_or_a_folder_there_is_an_error() {
-    let error = Settings::default().rewrite().expect_err("an error");
+    let error = Settings::default()
+        .rewrite(&Vec::new)
+        .expect_err("an error");
     assert_eq!(
         error.to_string(),
         "The server is running without a config file"
@@ -141,11 +143,86 @@ fn without_a_file_or_a_folder_there_is_an_error() {
     let folder = Folder::new("gone");
     let settings = load(&folder.write("a.conf", "")).expect("loads");
     drop(folder);
-    let error = settings.rewrite().expect_err("an error");
+    let error = settings.rewrite(&Vec::new).expect_err("an error");
     assert_eq!(
         error.to_string(),
         "Rewriting config file: No such file or directory"
     );
+}
+
+fn policies(lines: &[&str]) -> Vec<Policy> {
+    let of = |line: &&str| Policy::parse(&line.split(' ').collect::<Vec<_>>());
+    lines.iter().map(|line| of(line).expect(line)).collect()
+}
+
+/// The file after CONFIG REWRITE with these policies in force, which then says them.
+fn rewrite_with(settings: &Settings, lines: &[&str]) -> String {
+    let policies = policies(lines);
+    settings.rewrite(&|| policies.clone()).expect("a rewrite");
+    let file = settings.file().expect("a file");
+    let again = load(file).expect("a file that loads");
+    let defined = again.policies().expect("policies");
+    let defined: Vec<Policy> = defined.into_iter().map(|d| d.policy).collect();
+    assert_eq!(defined, policies);
+    let text = fs::read_to_string(file).expect("text");
+    again.rewrite(&|| policies.clone()).expect("a rewrite");
+    assert_eq!(fs::read_to_string(file).expect("text"), text);
+    let lines = text.lines().filter(|line| !line.starts_with("dir "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_policies_in_force_are_written_each_in_its_line_and_new_ones_at_the_end() {
+    let folder = Folder::new("policies-rewritten");
+    let text = "# Ours.\npolicy a 'a:*'\n# Theirs.\nPOLICY b b:* ttl 60s\npolicy c c:*\nhz 20\n";
+    let settings = load(&folder.write("a.conf", text)).expect("loads");
+    let signed = |text: &str| format!("{text}{}\n", String::from_utf8_lossy(SIGNATURE));
+    let now = rewrite_with(&settings, &["a a:*", "b b:* ttl 1m", "c c:*"]);
+    assert_eq!(now, signed(text));
+    let now = rewrite_with(&settings, &["a a:*", "c c:* idle yes", "d d:*"]);
+    let expected = "# Ours.\npolicy a 'a:*'\n# Theirs.\npolicy c c:* idle yes\nhz 20\n";
+    assert_eq!(now, signed(expected) + "policy d d:*\n");
+    let now = rewrite_with(&settings, &["c c:*", "a a:*"]);
+    let expected = "# Ours.\npolicy c c:*\npolicy a a:*\n# Theirs.\nhz 20\n";
+    assert_eq!(now, signed(expected));
+    assert_eq!(
+        rewrite_with(&settings, &[]),
+        signed("# Ours.\n# Theirs.\nhz 20\n")
+    );
+}
+
+#[test]
+fn policies_of_an_included_file_stay_there_or_nothing_is_rewritten() {
+    let folder = Folder::new("policies-included");
+    let inner = folder.write("inner.conf", "policy a a:*\n");
+    let text = format!("include {}\npolicy b b:*\n", inner.display());
+    let path = folder.write("a.conf", &text);
+    let settings = load(&path).expect("loads");
+    let now = rewrite_with(&settings, &["a a:*", "b b:* idle yes"]);
+    assert!(now.contains("policy b b:* idle yes\n") && !now.contains("policy a"));
+    let before = fs::read_to_string(&path).expect("text");
+    for lines in [&["b b:*"][..], &["a a:* ttl 1s", "b b:*"]] {
+        let error = settings.rewrite(&|| policies(lines)).expect_err("an error");
+        let place = format!("changed there: {}:1", inner.display());
+        assert!(error.to_string().ends_with(&place), "{error}");
+        assert_eq!(fs::read_to_string(&path).expect("text"), before);
+    }
+}
+
+#[test]
+fn policies_of_the_command_line_are_written_and_given_again() {
+    let folder = Folder::new("policies-options");
+    let path = folder.write("a.conf", "policy a a:*\n");
+    let sources = Sources {
+        file: Some(path),
+        options: vec![b"policy b b:*".to_vec()],
+        ..Sources::default()
+    };
+    let settings = Settings::load(sources.clone()).expect("loads");
+    let now = rewrite_with(&settings, &["a a:*", "b b:*"]);
+    assert!(now.ends_with("\npolicy b b:*\n"), "{now}");
+    let again = Settings::load(sources).expect("loads");
+    assert_eq!(again.policies().expect("policies").len(), 2);
 }
 
 #[test]
@@ -198,10 +275,10 @@ proptest! {
         prop_assert!(loader.read_text(&source, lines.join("\n").as_bytes()).is_ok());
         let mut values = loader.state.values;
         values[param::HZ.index()] = Value::Number(hz);
-        let text = rewritten(lines.join("\n").as_bytes(), &values, file, Extent::Changed);
+        let text = rewritten(lines.join("\n").as_bytes(), &values, Some(&[]), file, Extent::Changed).expect("a text");
         let mut again = Loader::new();
         prop_assert!(again.read_text(&source, &text).is_ok());
         prop_assert_eq!(&again.state.values, &values);
-        prop_assert_eq!(rewritten(&text, &values, file, Extent::Changed), text);
+        prop_assert_eq!(rewritten(&text, &values, Some(&[]), file, Extent::Changed).expect("a text"), text);
     }
 }
