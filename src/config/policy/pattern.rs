@@ -230,7 +230,7 @@ fn read_class(mut rest: &[u8]) -> Option<([u64; 4], &[u8])> {
             [] => return None,
         };
         let (last, tail) = match tail {
-            [b'-', last, tail @ ..] if *last != b']' => (*last, tail),
+            [b'-', last, tail @ ..] => (*last, tail),
             _ => (first, tail),
         };
         for byte in first.min(last)..=first.max(last) {
