@@ -968,6 +968,22 @@ impl<'a> EntryMut<'a> {
         true
     }
 
+    /// Counts a read in what a policy keeps of it; false where there is no place for it.
+    #[inline]
+    pub fn note_read(&mut self) -> bool {
+        let parts = self.as_ref().parts();
+        if parts.note_len == 0 {
+            return false;
+        }
+        // SAFETY: the header says that a note is there, in which the reads stand at 10.
+        unsafe {
+            let at = self.at.as_ptr().add(parts.note_at() + 10).cast::<u16>();
+            let reads = u16::from_le(at.read_unaligned());
+            at.write_unaligned(reads.saturating_add(1).to_le());
+        }
+        true
+    }
+
     /// It is no plain write any more: what is there was made by a change of it.
     #[inline]
     pub fn clear_graceful(&mut self) {

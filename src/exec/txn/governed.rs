@@ -24,7 +24,7 @@ use crate::store::adaptive::Typical;
 use crate::store::departed::Record;
 use crate::store::entry::{Draft, Entry, NewValue, Note, Object, mark};
 use crate::store::figures::Reason;
-use crate::store::rules::{Slot, TableId};
+use crate::store::rules::{Rules, Slot, TableId};
 use crate::store::shard::Shard;
 use std::sync::Arc;
 
@@ -57,12 +57,24 @@ pub(super) struct Write<'a> {
 /// A policy that is in force for a key and its client.
 #[derive(Clone)]
 pub(super) struct InForce {
+    rules: Arc<Rules>,
     pub slot: Slot,
-    pub policy: Arc<Policy>,
     /// It only counts what it would do.
     pub is_shadow: bool,
+}
+
+impl InForce {
+    #[inline]
+    pub fn policy(&self) -> &Policy {
+        self.rules
+            .get(self.slot)
+            .expect("it was there when it was found to be in force")
+    }
+
     /// What its keys are like.
-    pub typical: Arc<Typical>,
+    pub fn typical(&self) -> &Typical {
+        self.rules.typical(self.slot).expect("every policy has one")
+    }
 }
 
 /// By what departed keys and leases are known.
@@ -82,19 +94,19 @@ impl<'a> Txn<'a> {
     pub(super) fn in_force(&self, shard: usize, slot: Slot, digest: u64) -> Option<InForce> {
         let rules = &self.locked.shard(shard).rules;
         let policy = rules.get(slot)?;
+        if policy.mode == Mode::No || !self.caller.is_among(&policy.users) {
+            return None;
+        }
         // By other bits than those that choose shard and place.
-        let part = hash::spread(digest) % 100;
-        if policy.mode == Mode::No
-            || part >= policy.rollout_percent.into()
-            || !self.caller.is_among(&policy.users)
+        if policy.rollout_percent < 100
+            && hash::spread(digest) % 100 >= policy.rollout_percent.into()
         {
             return None;
         }
         Some(InForce {
             slot,
-            policy: policy.clone(),
             is_shadow: policy.mode == Mode::Shadow,
-            typical: rules.typical(slot)?.clone(),
+            rules: rules.clone(),
         })
     }
 
@@ -290,43 +302,58 @@ impl<'a> Txn<'a> {
 
     /// An entry of a policy was read: counts, notes, and prolongs what is idle.
     pub(super) fn note_hit(&mut self, key: &Key<'_>, found: Found) {
+        let policy = self.in_force(found.shard, found.id.slot(), key.digest);
+        self.note_hit_by(key, found, policy.as_ref());
+    }
+
+    /// As [`Txn::note_hit`], for who knows the policy in force.
+    #[inline]
+    pub(super) fn note_hit_by(&mut self, key: &Key<'_>, found: Found, policy: Option<&InForce>) {
         self.note_access(key, found);
-        let Some(policy) = self.in_force(found.shard, found.id.slot(), key.digest) else {
+        let Some(in_force) = policy else {
             return;
         };
-        let InForce {
-            slot,
-            policy,
-            is_shadow,
-            ..
-        } = policy;
-        let figures = &mut self.locked.shard_mut(found.shard).kept_mut(slot).figures;
+        let figures = &mut self
+            .locked
+            .shard_mut(found.shard)
+            .kept_mut(in_force.slot)
+            .figures;
         match found.id.is_sentinels() {
             true => figures.null_hits += 1,
             false => figures.hits += 1,
         }
-        let (now_ms, touch) = (self.now_ms, self.touch);
-        let Some(mut note) = self.entry(found).note().filter(|_| touch) else {
-            return;
-        };
-        note.reads = note.reads.saturating_add(1);
-        if policy.refresh_percent > 0 && !is_shadow {
-            self.consider_refresh(key, found, &policy, &mut note);
+        if self.touch {
+            let reads = self.table_mut(found).entry_mut(found.place).note_read();
+            let policy = in_force.policy();
+            if reads && !in_force.is_shadow && (policy.refresh_percent > 0 || policy.idle) {
+                self.prolong(key, found, in_force);
+            }
         }
-        self.table_mut(found).entry_mut(found.place).set_note(&note);
-        let Some(deadline) = self.entry(found).deadline().filter(|_| policy.idle) else {
+    }
+
+    /// An entry was read whose policy may want it refilled, or to live on.
+    fn prolong(&mut self, key: &Key<'_>, found: Found, in_force: &InForce) {
+        let (now_ms, policy) = (self.now_ms, in_force.policy());
+        let entry = self.entry(found);
+        let (Some(mut note), Some(deadline)) = (entry.note(), entry.deadline()) else {
             return;
         };
+        if policy.refresh_percent > 0 && self.consider_refresh(key, found, policy, &mut note) {
+            self.table_mut(found).entry_mut(found.place).set_note(&note);
+        }
+        if !policy.idle {
+            return;
+        }
         let ttl_ms = match policy.ttl_ms {
             0 => deadline.saturating_sub(note.written_ms),
             ttl => ttl,
         };
         let wanted = now_ms + ttl_ms;
-        if wanted > deadline + ttl_ms / IDLE_PARTS && !is_shadow {
+        if wanted > deadline + ttl_ms / IDLE_PARTS {
             let table = self.table_mut(found);
             table.set_deadline(found.place, Some(wanted), now_ms);
             table.publish_bytes();
-            let kept = self.locked.shard_mut(found.shard).kept_mut(slot);
+            let kept = self.locked.shard_mut(found.shard).kept_mut(in_force.slot);
             kept.figures.idle_extensions += 1;
             let ms = wanted.to_string().into_bytes();
             let words = vec![b"PEXPIREAT".to_vec(), key.bytes.to_vec(), ms];
@@ -406,6 +433,22 @@ impl<'a> Txn<'a> {
         write: Write<'_>,
     ) -> Option<u64> {
         let shard = self.keyspace.shard_of(key.digest);
+        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let policy = self.in_force(shard, slot, key.digest);
+        self.put_under(policy.as_ref(), slot, db, key, found, write)
+    }
+
+    /// As [`Txn::put_governed`], for who knows the policy in force.
+    pub(super) fn put_under(
+        &mut self,
+        policy: Option<&InForce>,
+        slot: Slot,
+        db: u32,
+        key: &Key<'_>,
+        found: Option<Found>,
+        write: Write<'_>,
+    ) -> Option<u64> {
+        let shard = self.keyspace.shard_of(key.digest);
         // Handlers do not see what is past its lifetime, but it is there.
         let there = match found {
             Some(found) => Some(found),
@@ -415,8 +458,6 @@ impl<'a> Txn<'a> {
             },
         };
         let (now_ms, evictor) = (self.now_ms, self.keyspace.evictor());
-        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
-        let policy = self.in_force(shard, slot, key.digest);
         let old = there.map(|f| {
             let entry = self.entry(f);
             (
@@ -451,10 +492,10 @@ impl<'a> Txn<'a> {
             other => other,
         };
         let kept_deadline = old_deadline.filter(|_| found.is_some());
-        let is_null = policy.as_ref().is_some_and(|p| {
+        let is_null = policy.is_some_and(|p| {
             write.is_fill
-                && !p.policy.null_values.is_empty()
-                && is_sentinel(&p.policy, &write.value)
+                && !p.policy().null_values.is_empty()
+                && is_sentinel(p.policy(), &write.value)
         });
         let life = Life {
             asked,
@@ -463,7 +504,7 @@ impl<'a> Txn<'a> {
             is_null,
             now_ms,
         };
-        let decided = lifetime::decide(policy.as_ref(), &life, &past, &write.value);
+        let decided = lifetime::decide(policy, &life, &past, &write.value);
         let epochs = (self.epoch, self.plain_epoch);
         let keeps = asked == Deadline::Keep && found.is_some();
         let note = (slot > 0 || !write.tags.is_empty()).then(|| match old_note {
@@ -527,7 +568,7 @@ impl<'a> Txn<'a> {
         if decided.deadline != kept_deadline && !decided.is_as_asked {
             self.propagate_deadline(db, key.bytes, decided.deadline);
         }
-        self.hold_policy_to_its_memory(shard, slot, policy.as_ref());
+        self.hold_policy_to_its_memory(shard, slot, policy);
         decided.deadline
     }
 
@@ -573,7 +614,7 @@ impl<'a> Txn<'a> {
 
     /// Evicts from a policy's own tables while they take more than it may.
     fn hold_policy_to_its_memory(&mut self, shard: usize, slot: Slot, policy: Option<&InForce>) {
-        let Some(policy) = policy.filter(|p| !p.is_shadow).map(|p| &p.policy) else {
+        let Some(policy) = policy.filter(|p| !p.is_shadow).map(InForce::policy) else {
             return;
         };
         let shards = self.keyspace.len() as u64;

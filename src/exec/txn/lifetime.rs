@@ -156,15 +156,10 @@ pub(super) fn decide(
         is_as_asked: true,
         ..Decided::default()
     };
-    let Some(InForce {
-        policy,
-        is_shadow,
-        typical,
-        ..
-    }) = policy
-    else {
+    let Some(in_force) = policy else {
         return as_asked;
     };
+    let (policy, typical) = (in_force.policy(), in_force.typical());
     let keeps = life.asked == Deadline::Keep && life.kept.is_some();
     let mut decided = match keeps {
         true => as_asked,
@@ -178,7 +173,7 @@ pub(super) fn decide(
         decided.deadline = Some(plain.map_or(most, |ms| ms.min(most)));
         decided.is_as_asked = decided.deadline == plain;
     }
-    if *is_shadow {
+    if in_force.is_shadow {
         return Decided {
             deadline: plain,
             history: decided.history,
@@ -302,12 +297,7 @@ pub(super) fn settled(
     is_null: bool,
     is_graceful: bool,
 ) -> (Option<u64>, u32) {
-    let Some(InForce {
-        policy,
-        is_shadow: false,
-        ..
-    }) = policy
-    else {
+    let Some(policy) = policy.filter(|p| !p.is_shadow).map(InForce::policy) else {
         return (deadline, 0);
     };
     // What is past its lifetime stays so.

@@ -115,10 +115,9 @@ impl Txn<'_> {
                 self.count_read(key, true);
                 match found.id {
                     TableId::PLAIN => self.note_access(key, found),
-                    _ => self.note_hit(key, found),
+                    _ => self.note_hit_by(key, found, policy.as_ref()),
                 }
-                let note = self.entry(found).note();
-                let is_null = note.is_some_and(|n| n.marks & mark::NULL != 0);
+                let is_null = found.id.is_sentinels();
                 Look {
                     status: if is_null { Status::Null } else { Status::Hit },
                     found: Some(found),
@@ -140,7 +139,7 @@ impl Txn<'_> {
     }
 
     fn look_stale(&mut self, key: &Key<'_>, found: Found, policy: &InForce, asks: Asks) -> Look {
-        let lease_ms = policy.policy.effective_lease_ms().max(asks.lease_ms);
+        let lease_ms = policy.policy().effective_lease_ms().max(asks.lease_ms);
         let turn = self.take_turn(found.shard, policy.slot, key, lease_ms);
         let figures = &mut self
             .locked
@@ -200,13 +199,13 @@ impl Txn<'_> {
         }
         let departed = kept.and_then(|k| k.departed.get(identity(db, key.digest)));
         let why = departed.map_or(Reason::Unknown, |r| r.why);
-        let lease_ms = policy.map_or(0, |p| p.policy.effective_lease_ms());
+        let lease_ms = policy.map_or(0, |p| p.policy().effective_lease_ms());
         let is_shadow = policy.is_some_and(|p| p.is_shadow);
         let lease_ms = match (is_shadow, asks.lease_ms) {
             (true, 0) => 0,
             (_, asked) => lease_ms.max(asked),
         };
-        if is_shadow && policy.is_some_and(|p| p.policy.effective_lease_ms() > 0) {
+        if is_shadow && policy.is_some_and(|p| p.policy().effective_lease_ms() > 0) {
             let kept = self.locked.shard_mut(shard).kept_mut(slot);
             kept.figures.shadow_leases += u64::from(kept.leases.get(key.digest, now_ms).is_some());
         }
@@ -216,7 +215,7 @@ impl Txn<'_> {
         };
         let wait_ms = match asks.wait_ms {
             Some(ms) => ms,
-            None => policy.map_or(0, |p| p.policy.lease_wait_ms),
+            None => policy.map_or(0, |p| p.policy().lease_wait_ms),
         };
         if let Turn::Others(_) = turn
             && wait_ms > 0
@@ -333,7 +332,7 @@ impl Txn<'_> {
         let reader = self.caller.reader.as_deref_mut();
         let miss = reader.and_then(|r| r.take_miss(identity));
         if let (Some(miss), Some(policy)) = (&miss, &policy)
-            && policy.policy.fence
+            && policy.policy().fence
             && self.is_fenced(shard, policy, key, miss)
         {
             let figures = &mut self.locked.shard_mut(shard).kept_mut(slot).figures;
@@ -358,7 +357,7 @@ impl Txn<'_> {
             is_fill: true,
             tags,
         };
-        let deadline = self.put_governed(db, key, found, write);
+        let deadline = self.put_under(policy.as_ref(), slot, db, key, found, write);
         if let Some(began_ms) = began_ms.filter(|_| slot > 0) {
             self.note_load(shard, slot, key, now_ms.saturating_sub(began_ms));
         }
@@ -385,7 +384,7 @@ impl Txn<'_> {
         if fence.max(kept.map_or(0, |k| k.fence)) > miss.sequence {
             return true;
         }
-        self.is_invalidated_since(key, policy.slot, &policy.policy, miss.epoch)
+        self.is_invalidated_since(key, policy.slot, policy.policy(), miss.epoch)
     }
 
     /// Whether a group that a key belongs to was invalidated after an epoch.
@@ -499,15 +498,15 @@ impl Txn<'_> {
         found: Found,
         policy: &Policy,
         note: &mut Note,
-    ) {
+    ) -> bool {
         let Some(deadline) = self.entry(found).deadline() else {
-            return;
+            return false;
         };
         let ttl_ms = deadline.saturating_sub(note.written_ms);
         let left_ms = deadline.saturating_sub(self.now_ms);
         let window_ms = ttl_ms.saturating_mul(policy.refresh_percent.into()) / 100;
         if note.marks & mark::ANNOUNCED != 0 || left_ms > window_ms {
-            return;
+            return false;
         }
         // Where nobody has measured a refill, it takes an eighth of the window.
         let cost_ms = match note.cost_ms() {
@@ -516,7 +515,7 @@ impl Txn<'_> {
         };
         let uniform = (clock::random_below(1 << 32) + 1) as f64 / (1u64 << 32) as f64;
         if cost_ms * -uniform.ln() < left_ms as f64 {
-            return;
+            return false;
         }
         note.marks |= mark::ANNOUNCED;
         let slot = found.id.slot();
@@ -529,6 +528,7 @@ impl Txn<'_> {
             left_ms,
             why: "expires",
         });
+        true
     }
 
     /// Gives up what a client holds that leaves: whoever waits for its refill goes on.

@@ -39,7 +39,7 @@ impl<'a> Txn<'a> {
         let (deadline, old_note) = (entry.deadline(), entry.note());
         let is_null = policy
             .as_ref()
-            .is_some_and(|p| !p.is_shadow && is_sentinel_of(&p.policy, &entry));
+            .is_some_and(|p| !p.is_shadow && is_sentinel_of(p.policy(), &entry));
         let (ttl, grace_ms) = lifetime::settled(
             policy.as_ref(),
             deadline,
