@@ -191,7 +191,7 @@ def test_policies_are_no_data(server, client):
 
 def test_policies_come_from_the_file_and_the_command_line(start_server):
     config = "policy a a:* ttl 1m\n# a comment\nPOLICY b \"b b:*\" idle yes\n"
-    s = start_server("--policy", "c", "c:*", "ttl", "10m", "--policy", "a x:* ttl 2m", config=config)
+    s = start_server("--policy", "c", "c:*", "ttl", "10m", "--policy", "a", "x:*", "ttl", "2m", config=config)
     with s.raw() as c:
         assert lines(c) == ["policy a x:* ttl 2m", 'policy b "b b:*" idle yes', "policy c c:* ttl 10m"]
         c.says("CONFIG SET maxmemory 100mb hz 50", OK)
