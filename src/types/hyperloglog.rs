@@ -619,7 +619,7 @@ mod tests {
     fn wide_instructions_do_what_narrow_ones_do() {
         for seed in 0..20 {
             clock::reseed(seed);
-            let mut some = || Box::new(std::array::from_fn(|_| clock::random_below(64) as u8));
+            let some = || Box::new(std::array::from_fn(|_| clock::random_below(64) as u8));
             let (ranks, before): (Box<Registers>, Box<Registers>) = (some(), some());
             let (mut narrow, mut wide) = (Vec::new(), Vec::new());
             append_dense(&ranks, &mut narrow);
