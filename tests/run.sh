@@ -6,7 +6,9 @@
 #
 # Quiet where all is well: it ends with the summary lines of cargo test and of
 # pytest. Exit status 0 when everything passed. What is missing of Debian's
-# packages is installed; where nothing is missing, apt is not called.
+# packages is installed; where nothing is missing, apt is not called. Two tests
+# use client libraries that Debian lacks or has in older versions: pip and npm
+# put those of tests/clients into target/clients, once.
 #
 # DIFF_COMMANDS (50000) and SEED go through to the tests; so does
 # REFERENCE_BIN, the reference server of the differential test.
@@ -48,6 +50,9 @@ need make has make
 need python3 test -x "$PYTHON"
 need python3-redis "$PYTHON" -c "import redis"
 need python3-pytest "$PYTHON" -c "import pytest"
+need python3-pip "$PYTHON" -m pip --version
+need nodejs has node
+need npm has npm
 need redis-tools has redis-cli
 need redis-server has redis-server
 if [ ${#missing[@]} -gt 0 ]; then

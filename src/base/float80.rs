@@ -31,6 +31,10 @@ const EXPONENT_MAX: i32 = 16320;
 const INFINITE: i32 = i32::MAX;
 /// Digits behind the point that are shown.
 const DECIMALS: usize = 17;
+/// Any number of so many digits fits 64 bits.
+const DIGITS_SHORT: usize = 19;
+/// Ten to this power fits 60 bits.
+const SCALE_SHORT: i64 = 18;
 
 impl Float80 {
     /// Reads decimal and hexadecimal numbers, with or without an exponent, and
@@ -299,6 +303,27 @@ fn from_decimal(numeral: &Numeral<'_>) -> Option<Float80> {
     if !(-4955..=4935).contains(&first) {
         return None;
     }
+    if count <= DIGITS_SHORT && (-SCALE_SHORT..=SCALE_SHORT).contains(&scale) {
+        return from_short(numeral, scale as i32);
+    }
+    from_long(numeral, scale)
+}
+
+/// Where the digits fit 64 bits, and the power of ten 60.
+fn from_short(numeral: &Numeral<'_>, scale: i32) -> Option<Float80> {
+    let digits = numeral.digits();
+    let n = digits.fold(0u64, |n, b| n * 10 + u64::from(b - b'0'));
+    let tens = 10u128.pow(scale.unsigned_abs());
+    if scale >= 0 {
+        return round(u128::from(n) * tens, 0, false);
+    }
+    // 127 bits by at most 60: the quotient has more than the mantissa.
+    let shift = n.leading_zeros() as i32 + 63;
+    let above = u128::from(n) << shift;
+    round(above / tens, -shift, !above.is_multiple_of(tens))
+}
+
+fn from_long(numeral: &Numeral<'_>, scale: i64) -> Option<Float80> {
     let mut above = Big::from_digits(numeral.digits());
     let mut below = Big::scaled(1, 0);
     let tens = scale.unsigned_abs() as usize;
@@ -448,6 +473,19 @@ mod tests {
             prop_assert_eq!(sum(&a.to_string(), &b.to_string()), Some(exact.to_string()));
             let sum = Float80::from(a).checked_add(Float80::from(b)).expect("finite");
             prop_assert_eq!(sum.to_string(), exact.to_string());
+        }
+
+        #[test]
+        fn short_numbers_are_read_as_long_ones_are(whole in "[0-9]{0,10}", fraction in "[0-9]{0,9}") {
+            let text = format!("{whole}.{fraction}");
+            if let Some(numeral) = Numeral::of(text.as_bytes(), 10)
+                && numeral.digits().next().is_some()
+            {
+                let scale = -(fraction.len() as i64);
+                prop_assert_eq!(from_short(&numeral, scale as i32), from_long(&numeral, scale));
+                let scale = whole.len() as i64;
+                prop_assert_eq!(from_short(&numeral, scale as i32), from_long(&numeral, scale));
+            }
         }
 
         #[test]

@@ -19,18 +19,33 @@ const DISTANCE_MAX: usize = 1 << 13;
 /// The most bytes that a byte can stand for.
 const RATIO_MAX: usize = MATCH_MAX / 3;
 
+/// Bits of hashes; a table for more is not worth being emptied for short inputs.
 const HASH_BITS: u32 = 13;
+const HASH_BITS_SHORT: u32 = 9;
+/// Up to so many bytes an input is short.
+const SHORT_MAX: usize = 1 << HASH_BITS_SHORT;
 
 /// Appends the compressed form of `input`; `None`, with what was appended left
 /// there, where that takes more than `bytes_max` bytes.
 pub fn compress(input: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Option<()> {
+    match input.len() {
+        ..=SHORT_MAX => compress_with(&mut [0; 1 << HASH_BITS_SHORT], input, bytes_max, out),
+        _ => compress_with(&mut [0; 1 << HASH_BITS], input, bytes_max, out),
+    }
+}
+
+/// `seen`: where three bytes of a hash were last seen, one up; 0 for nowhere.
+fn compress_with<const SLOTS: usize>(
+    seen: &mut [u32; SLOTS],
+    input: &[u8],
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let end = out.len().saturating_add(bytes_max);
-    // Where three bytes of this hash were last seen, one up; 0 for nowhere.
-    let mut seen = [0u32; 1 << HASH_BITS];
     let mut run = 0;
     let mut at = 0;
     while let Some(&[a, b, c]) = input.get(at..).and_then(|rest| rest.first_chunk()) {
-        let slot = &mut seen[hash(a, b, c)];
+        let slot = &mut seen[hash(a, b, c, SLOTS)];
         let before = std::mem::replace(slot, u32::try_from(at).ok()? + 1) as usize;
         let distance = (at + 1).wrapping_sub(before);
         let is_near = before != 0 && distance <= DISTANCE_MAX;
@@ -70,9 +85,11 @@ fn literals(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn hash(a: u8, b: u8, c: u8) -> usize {
+/// A slot among so many, a power of two.
+#[inline]
+fn hash(a: u8, b: u8, c: u8, slots: usize) -> usize {
     let n = u32::from_le_bytes([a, b, c, 0]);
-    (n.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize
+    (n.wrapping_mul(0x9E37_79B1) >> (32 - slots.trailing_zeros())) as usize
 }
 
 /// The `bytes` bytes that `input` stands for; `None` where it is malformed or

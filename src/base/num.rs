@@ -187,6 +187,10 @@ pub fn text_17g(n: f64) -> String {
     if n.is_infinite() {
         return String::from_utf8_lossy(FloatText::new(n).as_bytes()).into_owned();
     }
+    // As most are: a whole number of no more digits.
+    if n.trunc() == n && n.abs() < 1e15 && !(n == 0.0 && n.is_sign_negative()) {
+        return (n as i64).to_string();
+    }
     let bare = |text: &str| match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
         false => text.to_string(),

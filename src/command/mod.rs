@@ -29,6 +29,7 @@ mod keys;
 mod latency;
 mod list;
 mod memory;
+mod migrate;
 mod module;
 mod object;
 mod options;
@@ -63,6 +64,7 @@ const FAMILIES: &[&[Spec]] = &[
     keys::SPECS,
     expire::SPECS,
     dump::SPECS,
+    migrate::SPECS,
     sort::SPECS,
     scan::SPECS,
     object::SPECS,

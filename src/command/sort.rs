@@ -161,7 +161,7 @@ fn elements(value: Value<'_>) -> Result<Vec<Sorted>, Error> {
     let mut all = Vec::new();
     let mut add = |text: &[u8]| {
         all.push(Sorted {
-            element: text.into(),
+            element: Text::from_slice(text),
             score: 0.0,
             text: None,
         });
@@ -225,26 +225,26 @@ fn sort(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             }
         }
         Some(destination) => {
-            let mut texts: Vec<Text> = Vec::new();
+            let mut got: Vec<Text> = Vec::new();
             for Sorted { element, .. } in chosen {
-                if wish.get.is_empty() {
-                    texts.push(element.clone());
-                }
                 for pattern in &wish.get {
-                    texts.push(pattern.follow(ctx.txn, element).unwrap_or_default());
+                    got.push(pattern.follow(ctx.txn, element).unwrap_or_default());
                 }
             }
+            let texts: Vec<&[u8]> = match wish.get.is_empty() {
+                true => chosen.iter().map(|one| &one.element[..]).collect(),
+                false => got.iter().map(|text| &text[..]).collect(),
+            };
             store(ctx, &destination, &texts);
         }
     }
     Ok(())
 }
 
-fn store(ctx: &mut Ctx<'_, '_>, destination: &Key<'_>, texts: &[Text]) {
+fn store(ctx: &mut Ctx<'_, '_>, destination: &Key<'_>, texts: &[&[u8]]) {
     let limits = list::limits(ctx);
     let mut list = List::new();
-    let texts: Vec<&[u8]> = texts.iter().map(|text| &text[..]).collect();
-    list.push(Side::Right, &texts, limits);
+    list.push(Side::Right, texts, limits);
     let length = ctx.txn.store(destination, list, SORTSTORE);
     ctx.reply.size(length);
 }

@@ -5,7 +5,7 @@ use super::engine::Engine;
 use super::session::Session;
 use super::spec::Spec;
 use super::txn::Txn;
-use super::waiting::Wait;
+use super::waiting::{Job, Wait};
 use crate::base::clock;
 use crate::protocol::reply::Reply;
 
@@ -52,5 +52,18 @@ impl Ctx<'_, '_> {
             true => (wait.timed_out)(&mut self.reply),
             false => self.session.wait = Some(wait),
         }
+    }
+
+    /// Waits for a job, which begins when this command's locks are let go. Where
+    /// nobody can wait, there is none to be done: the caller has looked.
+    pub fn start(&mut self, job: Job) {
+        debug_assert!(!self.session.in_exec);
+        self.session.job = Some(job);
+        self.session.wait = Some(Wait {
+            until_ms: None,
+            is_ready: |_| false,
+            timed_out: |_| (),
+            words: None,
+        });
     }
 }

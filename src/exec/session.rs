@@ -14,7 +14,7 @@ use super::services::Extensions;
 use super::spec::Spec;
 use super::tracking::{Choice, mode};
 use super::txn::Reader;
-use super::waiting::{Wait, Waiter};
+use super::waiting::{Job, Wait, Waiter};
 use crate::base::clock;
 use crate::config::ClientClass;
 use crate::protocol::output::Output;
@@ -113,6 +113,8 @@ pub struct Session {
     pub worker: usize,
     /// What the running command waits for, as it has just said.
     pub wait: Option<Wait>,
+    /// What it does meanwhile, until its connection begins with it.
+    pub job: Option<Job>,
     /// The command that waits; nothing else of the client's is run until then.
     pub waiting_for: Option<Arc<Waiter>>,
     /// What it reads is remembered ([`super::tracking`]).
@@ -137,6 +139,7 @@ impl Session {
         Session {
             worker: client.worker,
             wait: None,
+            job: None,
             waiting_for: None,
             tracks: false,
             caching: false,

@@ -1,4 +1,4 @@
-//! Commands that wait for a key: BLPOP and its like.
+//! Commands that wait: for a key, as BLPOP and its like do, or for a job of their own.
 //!
 //! A handler that finds nothing says so ([`Ctx::wait`]), and its connection stops.
 //! The command is kept as a [`Waiter`] under a ticket that stands in the shards of
@@ -13,12 +13,20 @@
 //!            └─ the connection ends ────────────────────┘
 //! ```
 //!
+//! A command that has to talk to somebody ([`Ctx::start`]) waits in the same way, but
+//! for no key: its connection runs its job as a task beside itself, which holds no
+//! lock while it talks, and in the end does under locks what is left to do
+//! ([`Waiter::complete`]). Neither CLIENT UNBLOCK nor the end of the connection
+//! stops it halfway.
+//!
 //! **Lock order.** A waiter's state is locked with or without shards held; nobody
 //! locks a shard while holding it.
 //!
 //! [`Ctx::wait`]: super::context::Ctx::wait
+//! [`Ctx::start`]: super::context::Ctx::start
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +40,7 @@ use super::invalidation;
 use super::refill;
 use super::session::{Client, ReplyMode, Session};
 use super::spec::Spec;
+use super::timing::Ended;
 use super::txn::Txn;
 use crate::base::clock;
 use crate::protocol::error::Error;
@@ -52,6 +61,13 @@ pub struct Wait {
     /// same places: what was relative to now made absolute.
     pub words: Option<Vec<Vec<u8>>>,
 }
+
+/// What a command does outside of the server. The task runs on its client's worker,
+/// and ends with [`Waiter::complete`].
+pub type Job = Box<dyn FnOnce(Arc<Engine>, Arc<Waiter>) -> Task + Send + Sync>;
+
+/// See [`Job`].
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A value of this family is there.
 pub fn holds<T: Family>(value: Option<Value<'_>>) -> bool {
@@ -75,6 +91,8 @@ pub struct Waiter {
     db: u32,
     no_touch: bool,
     answered: bool,
+    /// It waits for its own job rather than for a key.
+    works: bool,
     /// Whether it is over. Held while somebody runs or ends it.
     over: Mutex<bool>,
 }
@@ -139,6 +157,78 @@ impl Waiter {
         self.client.post_reply(out, self.answered);
     }
 
+    /// Ends a job: does what is left of the command to its keys, under the locks of
+    /// their shards, and mails the reply, or the error, to who waits for it.
+    /// `worked_ns` is what of the command's own work was done before. Where `finish`
+    /// says that there is more to do, nothing has ended. On the thread of the
+    /// client's worker.
+    pub fn complete<R>(
+        &self,
+        engine: &Engine,
+        keys: &[Key<'_>],
+        worked_ns: u64,
+        finish: impl FnOnce(&mut Txn<'_>, &mut Reply<'_>) -> Completed<R>,
+    ) -> Option<R> {
+        let began_ns = clock::work_ns();
+        let worker = self.client.worker;
+        let mut shards: SmallVec<[usize; 16]> = keys
+            .iter()
+            .map(|key| engine.keyspace.shard_of(key.digest))
+            .collect();
+        let locked = engine.keyspace.lock_some(&mut shards);
+        let now_ms = clock::unix_ms();
+        let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, self.db, now_ms);
+        txn.set_client(&self.client);
+        let argv: Vec<&[u8]> = self.words.iter().map(Vec::as_slice).collect();
+        let mut out = Output::default();
+        let completed = finish(
+            &mut txn,
+            &mut Reply::new(&mut out, self.client.speaks_resp3()),
+        );
+        txn.end_command(&argv);
+        let more = match completed {
+            Completed::More(more) => Some(more),
+            Completed::Over(result) => {
+                if let Err(error) = result {
+                    out = Output::default();
+                    Reply::new(&mut out, self.client.speaks_resp3()).error(&error);
+                    add(&self.calls(engine, worker).failed, 1);
+                    engine.count_error(worker, error.code());
+                }
+                add(&self.calls(engine, worker).calls, 1);
+                let ended = Ended {
+                    spec: self.spec,
+                    counter: self.counter,
+                    argv: &argv,
+                    took_ns: worked_ns + (clock::work_ns() - began_ns),
+                    reply: out.len(),
+                };
+                ended.note(engine, worker, &self.client);
+                let mut over = self.over.lock();
+                // The connection may have ended meanwhile.
+                if !*over {
+                    *over = true;
+                    self.send(engine, out);
+                }
+                None
+            }
+        };
+        let why = txn.removal;
+        let outcome = txn.commit();
+        engine
+            .reclaimer
+            .free(outcome.garbage, engine.effects.is_lazy(why));
+        if !outcome.changed.is_empty() {
+            serve(engine, worker, outcome.changed);
+        }
+        more
+    }
+
+    /// The database that was selected when the command was called.
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
     /// Takes its tickets back, which nobody looks at any more, and ends it where it
     /// is not over. For its connection, when it goes on or ends; takes the shards'
     /// locks, so none may be held.
@@ -153,6 +243,14 @@ impl Waiter {
                 .stop_waiting(self.db, key, self.ticket);
         }
     }
+}
+
+/// How far a job has come with [`Waiter::complete`].
+pub enum Completed<R> {
+    /// There is something else to do first.
+    More(R),
+    /// This is the end; the reply is written, or this error is it.
+    Over(Result<(), Error>),
 }
 
 /// Everything that waits, by ticket.
@@ -205,6 +303,7 @@ pub(super) fn begin(
 ) {
     let said = || call.argv.iter().map(|a| a.to_vec()).collect();
     let words: Vec<Vec<u8>> = wait.words.take().unwrap_or_else(said);
+    let works = session.job.is_some();
     let waiter = Arc::new(Waiter {
         ticket: engine.waiters.next.fetch_add(1, Ordering::Relaxed),
         client: session.client.clone(),
@@ -213,10 +312,14 @@ pub(super) fn begin(
         counter: call.counter,
         skip: call.skip,
         words,
-        keys: call.keys.to_vec(),
+        keys: match works {
+            true => Vec::new(),
+            false => call.keys.to_vec(),
+        },
         db: session.db,
         no_touch: session.no_touch,
         answered: session.reply_mode == ReplyMode::On,
+        works,
         over: Mutex::new(false),
     });
     for at in &waiter.keys {
@@ -235,7 +338,7 @@ pub(super) fn begin(
 /// an error; false where it waits for nothing. On the thread of a worker.
 pub fn unblock(engine: &Engine, worker: usize, client: &Client, with_error: bool) -> bool {
     let waiter = client.waiter.lock().clone();
-    let Some(waiter) = waiter else {
+    let Some(waiter) = waiter.filter(|waiter| !waiter.works) else {
         return false;
     };
     match with_error {

@@ -187,7 +187,8 @@ impl<'a> Sink<'a> for Runner<'a, '_> {
             &[],
             self.out,
         );
-        if run < self.batch.len() && connection.session.is_stopped() {
+        if connection.session.is_stopped() {
+            connection.begin_job();
             connection.backlog.extend(self.batch.words_from(run));
         }
         self.batch.clear();
@@ -212,8 +213,9 @@ impl<'a> Sink<'a> for Runner<'a, '_> {
             &blobs,
             self.out,
         );
-        if run == 0 && connection.session.is_stopped() {
-            connection.backlog.extend(batch.words_from(0));
+        if connection.session.is_stopped() {
+            connection.begin_job();
+            connection.backlog.extend(batch.words_from(run));
         }
         connection.hold_to_limits(self.out);
         // Who sent a large argument is likely to send another.
@@ -329,6 +331,14 @@ impl Connection {
         let sleep = || Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)));
         let alarm = self.alarm.get_or_insert_with(sleep);
         alarm.as_mut().poll(cx).is_ready()
+    }
+
+    /// Begins with what the command that waits has to do meanwhile.
+    fn begin_job(&mut self) {
+        let session = &mut self.session;
+        if let (Some(job), Some(waiter)) = (session.job.take(), &session.waiting_for) {
+            tokio::spawn(job(self.engine.clone(), waiter.clone()));
+        }
     }
 
     fn go_on_from_pause(&mut self) {

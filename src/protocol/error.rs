@@ -75,6 +75,18 @@ errors! {
     SORT_SCORE = "ERR One or more scores can't be converted into double";
     /// RESTORE of a key that is there.
     BUSY_KEY = "BUSYKEY Target key name already exists.";
+    /// MIGRATE with a key and KEYS.
+    MIGRATE_KEYS = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string";
+    /// MIGRATE cannot reach the other server.
+    MIGRATE_CONNECT = "IOERR error or timeout connecting to the client";
+    /// It does not listen.
+    MIGRATE_WRITE = "IOERR error or timeout writing to target instance";
+    /// It does not answer.
+    MIGRATE_READ = "IOERR error or timeout reading to target instance";
+    /// The keys never stood still.
+    MIGRATE_CHANGED = "ERR Keys changed each time they were sent, and are still here";
+    /// Nobody can wait for another server while everything is locked.
+    MIGRATE_IN_EXEC = "ERR MIGRATE is not allowed in a transaction or a script";
     /// RESTORE with a negative time to live.
     RESTORE_TTL = "ERR Invalid TTL value, must be >= 0";
     /// RESTORE with a negative idle time.

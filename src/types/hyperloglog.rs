@@ -27,6 +27,9 @@
 //! The estimate is Ertl's: "New cardinality estimation algorithms for
 //! HyperLogLog sketches", arXiv:1702.01284.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 /// Number of registers.
 pub const REGISTERS: usize = 1 << INDEX_BITS;
 /// Bytes of a dense one.
@@ -202,10 +205,19 @@ pub fn dense_of(registers: &Registers, like: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(DENSE_BYTES);
     bytes.extend_from_slice(&like[..HEAD]);
     bytes[ENCODING_AT] = DENSE;
+    #[cfg(target_arch = "x86_64")]
+    if avx2::append_dense(registers, &mut bytes) {
+        return bytes;
+    }
+    append_dense(registers, &mut bytes);
+    bytes
+}
+
+/// Appends registers as dense ones.
+fn append_dense(registers: &Registers, bytes: &mut Vec<u8>) {
     for &eight in registers.as_chunks().0 {
         bytes.extend_from_slice(&pack(u64::from_le_bytes(eight)).to_le_bytes()[..6]);
     }
-    bytes
 }
 
 /// Makes a string dense; nothing but that changes.
@@ -403,26 +415,35 @@ fn join(bytes: &mut Vec<u8>, mut at: usize) {
     }
 }
 
+/// Raises registers to dense ones.
+fn merge_dense(registers: &mut Registers, dense: &[u8]) {
+    let mut words = [0u64; REGISTERS / 8];
+    for (word, six) in words.iter_mut().zip(dense.as_chunks::<6>().0) {
+        let [a, b, c, d, e, f] = *six;
+        *word = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+    }
+    for word in &mut words {
+        *word = spread(*word);
+    }
+    for (eight, word) in registers.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        let other = word.to_le_bytes();
+        eight
+            .iter_mut()
+            .zip(other)
+            .for_each(|(a, b)| *a = b.max(*a));
+    }
+}
+
 // ----- several together -----------------------------------------------------------
 
 /// Raises registers to those of a string.
 pub fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), Corrupt> {
     if is_dense(bytes) {
-        let mut words = [0u64; REGISTERS / 8];
-        for (word, six) in words.iter_mut().zip(bytes[HEAD..].as_chunks::<6>().0) {
-            let [a, b, c, d, e, f] = *six;
-            *word = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+        #[cfg(target_arch = "x86_64")]
+        if avx2::merge(registers, &bytes[HEAD..]) {
+            return Ok(());
         }
-        for word in &mut words {
-            *word = spread(*word);
-        }
-        for (eight, word) in registers.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            let other = word.to_le_bytes();
-            eight
-                .iter_mut()
-                .zip(other)
-                .for_each(|(a, b)| *a = b.max(*a));
-        }
+        merge_dense(registers, &bytes[HEAD..]);
         return Ok(());
     }
     let mut at = 0;
@@ -505,14 +526,21 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
 /// Estimates how many different elements registers stand for.
 pub fn count_of(registers: &Registers) -> u64 {
     // Several, so that no count waits for the one before it to be written.
-    let mut several = [[0u32; 64]; 4];
-    for &[a, b, c, d] in registers.as_chunks().0 {
-        several[0][usize::from(a & 63)] += 1;
-        several[1][usize::from(b & 63)] += 1;
-        several[2][usize::from(c & 63)] += 1;
-        several[3][usize::from(d & 63)] += 1;
+    let mut several = [[0u16; 64]; 8];
+    const { assert!(REGISTERS / 8 <= u16::MAX as usize) };
+    for &eight in registers.as_chunks().0 {
+        let ranks = u64::from_le_bytes(eight);
+        for (i, counts) in several.iter_mut().enumerate() {
+            counts[(ranks >> (8 * i)) as usize & 63] += 1;
+        }
     }
-    estimate(&std::array::from_fn(|i| several.iter().map(|h| h[i]).sum()))
+    let sum = |i| {
+        several
+            .iter()
+            .map(|counts: &[u16; 64]| u32::from(counts[i]))
+            .sum()
+    };
+    estimate(&std::array::from_fn(sum))
 }
 
 fn estimate(histogram: &Histogram) -> u64 {
@@ -566,6 +594,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::clock;
 
     const SPARSE_MAX: usize = 3000;
 
@@ -583,6 +612,26 @@ mod tests {
     fn ranks() -> impl Strategy<Value = Vec<(usize, u8)>> {
         let index = prop_oneof![0..40usize, 16_300..REGISTERS, 0..REGISTERS];
         vec((index, prop_oneof![9 => 1..4u8, 1 => 1..51u8]), 0..60)
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn wide_instructions_do_what_narrow_ones_do() {
+        for seed in 0..20 {
+            clock::reseed(seed);
+            let some = || Box::new(std::array::from_fn(|_| clock::random_below(64) as u8));
+            let (ranks, before): (Box<Registers>, Box<Registers>) = (some(), some());
+            let (mut narrow, mut wide) = (Vec::new(), Vec::new());
+            append_dense(&ranks, &mut narrow);
+            if !avx2::append_dense(&ranks, &mut wide) {
+                return;
+            }
+            assert_eq!(narrow, wide);
+            let (mut by_narrow, mut by_wide) = (before.clone(), before);
+            merge_dense(&mut by_narrow, &narrow);
+            assert!(avx2::merge(&mut by_wide, &narrow));
+            assert_eq!(by_narrow, by_wide);
+        }
     }
 
     proptest! {

@@ -135,16 +135,15 @@ impl Intset {
 
     /// The rank of an integer, or else the one that it would have.
     fn rank(&self, n: i64) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            match self.get(middle).map(|other| other.cmp(&n)) {
-                Some(std::cmp::Ordering::Less) => low = middle + 1,
-                Some(std::cmp::Ordering::Equal) => return Ok(middle),
-                _ => high = middle,
-            }
+        fn search<const W: usize>(integers: &[u8], n: i64) -> Result<usize, usize> {
+            let (integers, _) = integers.as_chunks::<W>();
+            integers.binary_search_by(|bytes| read(bytes).cmp(&n))
         }
-        Err(low)
+        match self.width() {
+            2 => search::<2>(self.integers(), n),
+            4 => search::<4>(self.integers(), n),
+            _ => search::<8>(self.integers(), n),
+        }
     }
 
     /// Whether an integer is there.

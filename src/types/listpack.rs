@@ -26,6 +26,8 @@
 //!
 //! Source: Valkey's `listpack.c` and antirez's `listpack.md`.
 
+pub mod index;
+
 use std::ops::Range;
 
 use crate::base::num::{self, IntText};

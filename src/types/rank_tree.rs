@@ -26,6 +26,8 @@ use crate::base::heap::usable_bytes;
 const NODE_MAX: usize = if cfg!(test) { 8 } else { 64 };
 /// A node with fewer looks for a neighbour to join.
 const NODE_MIN: usize = NODE_MAX / 4;
+/// How far an element is moved within its leaf at most.
+const SHIFT_MAX: usize = if cfg!(test) { 3 } else { 8 };
 /// By how many slots a node grows.
 const GROWTH: usize = NODE_MAX / 8;
 
@@ -38,6 +40,12 @@ pub trait Ranked: Copy {
 
     /// Its key.
     fn key(&self) -> Self::Key;
+
+    /// Whether it is the one element that has this key. Quicker where the key has
+    /// the handle in it: many elements are asked, and none need be fetched then.
+    fn is(&self, key: &Self::Key) -> bool {
+        self.key() == *key
+    }
 }
 
 /// See the head of this file.
@@ -114,6 +122,13 @@ impl<T: Ranked> RankTree<T> {
             self.lower();
         }
         removed
+    }
+
+    /// Moves the element of a key to where another key belongs, which it is about to
+    /// get. False where that is not near by, within its leaf and not its first place:
+    /// nothing has changed then, and it is to be removed and inserted again.
+    pub fn shift(&mut self, old: T::Key, new: T::Key) -> bool {
+        self.root.shift(old, new, None)
     }
 
     /// Takes the elements of these ranks out, showing each to `visit` in order: it
@@ -293,9 +308,14 @@ impl<T: Ranked> Node<T> {
                     first: edges.first && i == 0,
                     last: edges.last && i + 1 == inner.nodes.len(),
                 };
-                let new = inner.nodes[i].insert(item, key, beneath);
+                let Some(new) = inner.nodes[i].insert(item, key, beneath) else {
+                    inner.counts[i] += 1;
+                    if key < inner.mins[i] {
+                        inner.mins[i] = key;
+                    }
+                    return None;
+                };
                 inner.refresh(i);
-                let new = new?;
                 let at = i + 1;
                 if inner.nodes.len() < NODE_MAX {
                     inner.insert_child(at, new);
@@ -315,7 +335,7 @@ impl<T: Ranked> Node<T> {
     fn remove(&mut self, key: T::Key) -> bool {
         match self {
             Node::Leaf(items) => {
-                let Ok(at) = items.binary_search_by_key(&key, T::key) else {
+                let Some(at) = items.iter().position(|item| item.is(&key)) else {
                     return false;
                 };
                 items.remove(at);
@@ -326,11 +346,58 @@ impl<T: Ranked> Node<T> {
                 let Some(i) = inner.child_of(key) else {
                     return false;
                 };
+                let was_least = inner.mins[i] == key;
                 let removed = inner.nodes[i].remove(key);
-                if removed {
+                if removed && (was_least || inner.nodes[i].width() < NODE_MIN) {
                     inner.settle(i);
+                } else if removed {
+                    inner.counts[i] -= 1;
                 }
                 removed
+            }
+        }
+    }
+
+    /// As [`RankTree::shift`]; `above`: the least key behind this node.
+    fn shift(&mut self, old: T::Key, new: T::Key, above: Option<T::Key>) -> bool {
+        match self {
+            Node::Leaf(items) => {
+                let Some(from) = items.iter().position(|item| item.is(&old)) else {
+                    return false;
+                };
+                let mut to = from;
+                if new > old {
+                    let most = (from + SHIFT_MAX).min(items.len() - 1);
+                    while to < most && items[to + 1].key() < new {
+                        to += 1;
+                    }
+                    let is_below_the_next = match items.get(to + 1) {
+                        Some(next) => to < most || new < next.key(),
+                        None => above.is_none_or(|above| new < above),
+                    };
+                    if from == 0 || !is_below_the_next {
+                        return false;
+                    }
+                    items[from..=to].rotate_left(1);
+                } else {
+                    let least = from.saturating_sub(SHIFT_MAX);
+                    while to > least && new < items[to - 1].key() {
+                        to -= 1;
+                    }
+                    // Neither the first, nor a step further than was looked.
+                    if to == 0 || to == least && new < items[to - 1].key() {
+                        return false;
+                    }
+                    items[to..=from].rotate_right(1);
+                }
+                true
+            }
+            Node::Inner(inner) => {
+                let Some(i) = inner.child_of(old) else {
+                    return false;
+                };
+                let above = inner.mins.get(i + 1).copied().or(above);
+                inner.nodes[i].shift(old, new, above)
             }
         }
     }
@@ -550,6 +617,7 @@ impl<T: Ranked> ExactSizeIterator for Iter<'_, T> {}
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
@@ -669,6 +737,65 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// An element whose key changes.
+    impl Ranked for &Cell<u32> {
+        type Key = (u32, usize);
+
+        fn key(&self) -> Self::Key {
+            (self.get(), std::ptr::from_ref(*self) as usize)
+        }
+
+        fn is(&self, key: &Self::Key) -> bool {
+            self.key().1 == key.1
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_element_is_shifted_to_where_its_new_key_belongs(
+            values in prop::collection::vec(0u32..300, 1..200),
+            steps in prop::collection::vec((any::<prop::sample::Index>(), 0u32..300, any::<bool>()), 1..200),
+        ) {
+            let cells: Vec<Cell<u32>> = values.into_iter().map(Cell::new).collect();
+            let mut tree = RankTree::new();
+            cells.iter().for_each(|cell| tree.insert(cell));
+            for (which, value, is_near) in steps {
+                let cell = which.get(&cells);
+                let value = if is_near { cell.get() + value % 4 } else { value };
+                let old = cell.key();
+                let is_shifted = tree.shift(old, (value, old.1));
+                if is_shifted {
+                    cell.set(value);
+                } else {
+                    prop_assert!(tree.iter().map(|c| c.key()).is_sorted());
+                    prop_assert!(tree.remove(old));
+                    cell.set(value);
+                    tree.insert(cell);
+                }
+                prop_assert!(tree.iter().map(|c| c.key()).is_sorted());
+                prop_assert_eq!(tree.len(), cells.len());
+                for (rank, cell) in tree.iter().enumerate() {
+                    prop_assert_eq!(tree.partition_point(|key| key < cell.key()), rank);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_stays_between_its_neighbours_is_not_moved() {
+        let cells: Vec<Cell<u32>> = (0..1000).map(|n| Cell::new(n * 10)).collect();
+        let mut tree = RankTree::new();
+        cells.iter().for_each(|cell| tree.insert(cell));
+        let shifted = cells.iter().filter(|cell| {
+            let key = cell.key();
+            let is_shifted = tree.shift(key, (key.0 + 5, key.1));
+            cell.set(cell.get() + u32::from(is_shifted) * 5);
+            is_shifted
+        });
+        // All but the first of each leaf.
+        assert!(shifted.count() > 1000 - 1000 / NODE_MIN);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::listpack::index::Index;
 use super::listpack::{Item, Listpack};
 use super::object::Family;
 use crate::base::heap::usable_bytes;
@@ -132,6 +133,18 @@ impl ZSet {
         match self {
             ZSet::Packed(pack) => packed::find(pack, member).map(|(_, score)| score),
             ZSet::Tree(tree) => tree.score(member),
+        }
+    }
+
+    /// For who asks for the scores of about so many members.
+    pub fn scores(&self, lookups: usize) -> Scores<'_> {
+        let index = match self {
+            ZSet::Packed(pack) => Index::new(pack, true, lookups).map(|index| (pack, index)),
+            ZSet::Tree(_) => None,
+        };
+        match index {
+            Some((pack, index)) => Scores::Indexed(pack, index),
+            None => Scores::Plain(self),
         }
     }
 
@@ -279,6 +292,27 @@ impl ZSet {
     /// The member at a rank, and its score.
     pub fn at(&self, rank: usize) -> Option<(Item<'_>, f64)> {
         (rank < self.len()).then(|| self.range(rank..rank + 1).next())?
+    }
+}
+
+/// The scores of a sorted set.
+pub enum Scores<'a> {
+    /// As they are.
+    Plain(&'a ZSet),
+    /// With an index of the members beside them.
+    Indexed(&'a Listpack, Index<'a>),
+}
+
+impl Scores<'_> {
+    /// A member's score.
+    pub fn of(&self, member: &[u8]) -> Option<f64> {
+        match self {
+            Scores::Plain(zset) => zset.score(member),
+            Scores::Indexed(pack, index) => {
+                let at = index.find(member)?;
+                Some(packed::score_at(pack, at).1)
+            }
+        }
     }
 }
 

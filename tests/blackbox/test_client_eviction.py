@@ -130,6 +130,8 @@ def test_who_is_spared_stays_until_it_is_no_longer(server, control):
         eventually(lambda: field(control, "spared", "tot-mem") > 3 * LIMIT, "it is all there")
         assert is_there(control, "spared")
         assert evictions(control) == 0
+    # While it is there, it is the next client to come that would have to go.
+    eventually(lambda: not is_there(control, "spared"), "it has gone")
 
 
 def test_a_lower_limit_takes_effect_at_once(server, control):

@@ -67,7 +67,7 @@ impl Wish {
 
     fn grant(&self, reply: &mut Reply<'_>, a: &[u8], b: &[u8]) -> Result<(), Error> {
         if self.length {
-            reply.size(lcs::length(a, b));
+            reply.size(lcs::length(a, b).ok_or(Error::LCS_MEMORY)?);
             return Ok(());
         }
         let common = lcs::common(a, b).ok_or(Error::LCS_MEMORY)?;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::{limits, store, write_elements_head};
+use crate::base::hash::Keyed;
 use crate::base::num;
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
@@ -18,7 +19,8 @@ use crate::store::entry::View;
 use crate::types::listpack::Item;
 use crate::types::object::Family;
 use crate::types::set::Set;
-use crate::types::zset::ZSet;
+use crate::types::set::combine::Finder;
+use crate::types::zset::{Scores, ZSet};
 
 /// What is made of several.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -194,10 +196,12 @@ impl Source<'_> {
         }
     }
 
-    fn score(&self, member: &[u8]) -> Option<f64> {
-        match self.value.as_ref()? {
-            SourceValue::Set(set) => set.contains(Item::Str(member)).then_some(1.0),
-            SourceValue::ZSet(zset) => zset.score(member),
+    /// For who asks for the scores of about so many members.
+    fn scores(&self, lookups: usize) -> SourceScores<'_> {
+        match &self.value {
+            None => SourceScores::None,
+            Some(SourceValue::Set(set)) => SourceScores::Set(Finder::of(set, lookups)),
+            Some(SourceValue::ZSet(zset)) => SourceScores::ZSet(zset.scores(lookups)),
         }
     }
 
@@ -206,6 +210,23 @@ impl Source<'_> {
             None => Box::new(std::iter::empty()),
             Some(SourceValue::Set(set)) => Box::new(set.iter().map(|m| (text(m), 1.0))),
             Some(SourceValue::ZSet(zset)) => Box::new(zset.iter().map(|(m, s)| (text(m), s))),
+        }
+    }
+}
+
+/// The scores of a source.
+enum SourceScores<'a> {
+    None,
+    Set(Finder<'a>),
+    ZSet(Scores<'a>),
+}
+
+impl SourceScores<'_> {
+    fn of(&self, member: &[u8]) -> Option<f64> {
+        match self {
+            SourceScores::None => None,
+            SourceScores::Set(set) => set.contains(Item::Str(member)).then_some(1.0),
+            SourceScores::ZSet(scores) => scores.of(member),
         }
     }
 }
@@ -297,7 +318,7 @@ impl Query {
     }
 
     fn unite<'a>(&self, sources: &'a [Source<'a>]) -> Elements<'a> {
-        let mut scores: HashMap<Cow<'a, [u8]>, f64> = HashMap::new();
+        let mut scores: HashMap<Cow<'a, [u8]>, f64, Keyed> = HashMap::default();
         for source in by_len(sources) {
             for (member, score) in source.iter() {
                 let score = number_or_0(source.weight * score);
@@ -315,18 +336,23 @@ impl Query {
         sources: &'a [Source<'a>],
     ) -> impl Iterator<Item = (Cow<'a, [u8]>, f64)> + use<'a> {
         let aggregate = self.aggregate;
-        let mut sources = by_len(sources).into_iter();
-        let first = sources.next();
-        let others = sources.as_slice().to_vec();
-        first.into_iter().flat_map(move |first| {
-            let others = others.clone();
-            first.iter().filter_map(move |(member, score)| {
-                let mut score = number_or_0(first.weight * score);
-                for other in &others {
-                    score = aggregate.of(score, other.weight * other.score(&member)?);
-                }
-                Some((member, score))
-            })
+        let sources = by_len(sources);
+        let first = sources.first().copied();
+        let lookups = first.map_or(0, Source::len);
+        let others: Vec<(f64, SourceScores<'a>)> = sources
+            .iter()
+            .skip(1)
+            .map(|other| (other.weight, other.scores(lookups)))
+            .collect();
+        let elements = first.into_iter().flat_map(|first| {
+            let weighted = |(member, score)| (member, number_or_0(first.weight * score));
+            first.iter().map(weighted)
+        });
+        elements.filter_map(move |(member, mut score)| {
+            for (weight, other) in &others {
+                score = aggregate.of(score, weight * other.of(&member)?);
+            }
+            Some((member, score))
         })
     }
 }
@@ -347,13 +373,14 @@ fn subtract<'a>(sources: &'a [Source<'a>]) -> Elements<'a> {
     let looked_for = first.len() * others.len() / 2;
     let struck_off: usize = others.iter().map(Source::len).sum();
     if looked_for <= struck_off {
-        let is_alone = |member: &[u8]| others.iter().all(|o| o.score(member).is_none());
+        let others: Vec<_> = others.iter().map(|o| o.scores(first.len())).collect();
+        let is_alone = |member: &[u8]| others.iter().all(|o| o.of(member).is_none());
         first
             .iter()
             .filter(|(member, _)| is_alone(member))
             .collect()
     } else {
-        let mut left: HashMap<_, _> = first.iter().collect();
+        let mut left: HashMap<_, _, Keyed> = first.iter().collect();
         for (member, _) in others.iter().flat_map(Source::iter) {
             left.remove(&member);
         }

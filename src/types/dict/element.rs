@@ -224,6 +224,14 @@ impl<P> Clone for Handle<P> {
 
 impl<P> Copy for Handle<P> {}
 
+impl<P> Handle<P> {
+    /// Whether both are of one element.
+    #[inline]
+    pub fn is(self, other: Handle<P>) -> bool {
+        (self.word.get() ^ other.word.get()) & ADDRESS == 0
+    }
+}
+
 impl<P: Payload> Handle<P> {
     /// The element.
     ///

@@ -23,7 +23,7 @@ fn score_of(item: Item<'_>) -> f64 {
 }
 
 /// The score behind a member.
-fn score_at(pack: &Listpack, member: At) -> (At, f64) {
+pub fn score_at(pack: &Listpack, member: At) -> (At, f64) {
     let at = pack.next(member).expect("a score behind each member");
     (at, score_of(pack.get(at)))
 }

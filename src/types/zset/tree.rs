@@ -14,7 +14,8 @@
 //! **Rule that makes this sound:** every handle in `ranks` is one of an element
 //! in `members`, whose payloads all have one length. An element that goes leaves
 //! `ranks` first, and so does one whose score changes: copies of its key that are
-//! still there then are not compared any more.
+//! still there then are not compared any more. Where a changed score leaves it in
+//! its leaf it stays, for no node above has its key (`RankTree::shift`).
 #![allow(unsafe_code)]
 
 use std::cmp::Ordering;
@@ -66,6 +67,11 @@ impl Ranked for Member {
     #[inline]
     fn key(&self) -> Key {
         Key::of(self.element())
+    }
+
+    #[inline]
+    fn is(&self, key: &Key) -> bool {
+        self.0.is(key.member.0)
     }
 }
 
@@ -158,9 +164,16 @@ impl Tree {
         let Some(place) = self.members.find(member) else {
             return;
         };
-        let left = self.ranks.remove(Key::of(self.members.element(place)));
+        let old = Key::of(self.members.element(place));
+        let (member, new) = (old.member, Key { score, ..old });
+        if self.ranks.shift(old, new) {
+            self.members.replace(place, score);
+            return;
+        }
+        let left = self.ranks.remove(old);
         debug_assert!(left, "who is a member has a rank");
         self.members.replace(place, score);
+        debug_assert!(member.0.is(self.members.element(place).handle()));
         self.ranks
             .insert(Member(self.members.element(place).handle()));
     }
