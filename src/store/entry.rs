@@ -30,19 +30,24 @@
 //! trust the header, which only `create` and `EntryMut` write.
 #![allow(unsafe_code)]
 
+mod note;
+mod value;
+
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::slab;
-use crate::base::num;
 
 pub use crate::types::object::{Family, Member, Object};
+pub use note::{Note, mark};
+pub use value::{Blob, NewValue, ObjectRef, ObjectView, Value, View};
+
+use note::NOTE_BYTES;
 
 /// The slab that entries live in.
 pub type Slab = slab::Slab<8>;
@@ -63,7 +68,6 @@ const LONG_VALUE: u8 = 8;
 const RAW: u8 = 16;
 const NOTED: u8 = 64;
 const GRACEFUL: u8 = 128;
-const NOTE_BYTES: usize = 26;
 /// Most explicit tags of an entry.
 pub const TAGS_MAX: usize = 64;
 const DEADLINE_BYTES: [usize; 4] = [0, 6, 8, 0];
@@ -96,180 +100,6 @@ impl Kind {
     fn is_pointer(self) -> bool {
         self as u8 >= Kind::Blob as u8
     }
-}
-
-/// A large string, shared with the replies that are still being written.
-pub type Blob = Arc<Vec<u8>>;
-
-/// A value as it lies in the store.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// A string that is the canonical text of this integer.
-    Int(i64),
-    /// A short string.
-    Str(&'a [u8]),
-    /// A large string.
-    Blob(&'a Blob),
-    /// No string.
-    Object(ObjectRef<'a>),
-}
-
-/// An object in its entry.
-#[derive(Clone, Copy, Debug)]
-pub struct ObjectRef<'a> {
-    tag: u8,
-    at: NonNull<u8>,
-    of: PhantomData<&'a Object>,
-}
-
-impl<'a> ObjectRef<'a> {
-    /// The object, to be read.
-    pub fn get(self) -> ObjectView<'a> {
-        // SAFETY: the entry owns the cell and is not changed while `'a` lasts;
-        // what is made of it here is never dropped.
-        let object = unsafe { Object::from_cell(self.tag, self.at) };
-        ObjectView {
-            object: ManuallyDrop::new(object),
-            of: PhantomData,
-        }
-    }
-}
-
-/// An object that can be read.
-pub struct ObjectView<'a> {
-    object: ManuallyDrop<Object>,
-    of: PhantomData<&'a Object>,
-}
-
-impl Deref for ObjectView<'_> {
-    type Target = Object;
-
-    fn deref(&self) -> &Object {
-        &self.object
-    }
-}
-
-/// An object of a known family that can be read.
-pub struct View<'a, T> {
-    object: ObjectView<'a>,
-    family: PhantomData<T>,
-}
-
-impl<'a, T: Family> View<'a, T> {
-    /// `None` where the value is of another type.
-    pub fn of(value: Value<'a>) -> Option<View<'a, T>> {
-        let Value::Object(object) = value else {
-            return None;
-        };
-        let object = object.get();
-        T::of(&object)?;
-        Some(View {
-            object,
-            family: PhantomData,
-        })
-    }
-}
-
-impl<T: Family> Deref for View<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        T::of(&self.object).expect("a view is of its own family")
-    }
-}
-
-impl Value<'_> {
-    /// The type's name, as TYPE says it.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Value::Int(_) | Value::Str(_) | Value::Blob(_) => "string",
-            Value::Object(object) => object.get().type_name(),
-        }
-    }
-
-    /// Length of the string in bytes; of an object, the number of its elements.
-    pub fn len(&self) -> usize {
-        match self {
-            Value::Int(n) => num::IntText::new(*n).as_bytes().len(),
-            Value::Str(s) => s.len(),
-            Value::Blob(b) => b.len(),
-            Value::Object(object) => object.get().len(),
-        }
-    }
-
-    /// Whether the string is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Shows the string's bytes to `f`; of an object there are none.
-    pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
-        match self {
-            Value::Object(_) => f(&[]),
-            Value::Int(n) => f(num::IntText::new(*n).as_bytes()),
-            Value::Str(s) => f(s),
-            Value::Blob(b) => f(b),
-        }
-    }
-
-    /// A copy of the string's bytes.
-    pub fn to_vec(&self) -> Vec<u8> {
-        self.with_bytes(<[u8]>::to_vec)
-    }
-}
-
-/// A value on its way into the store.
-#[derive(Clone)]
-pub enum NewValue<'a> {
-    /// An integer, stored as one.
-    Int(i64),
-    /// A string; `create` decides where it lives.
-    Str(&'a [u8]),
-    /// A large string that is already in its final allocation.
-    Blob(Blob),
-    /// No string.
-    Object(Object),
-}
-
-impl<'a> NewValue<'a> {
-    /// A string as SET keeps it: the canonical text of an integer as one.
-    #[inline]
-    pub fn encode(text: &'a [u8]) -> NewValue<'a> {
-        match num::parse_i64(text) {
-            Some(n) => NewValue::Int(n),
-            None => NewValue::Str(text),
-        }
-    }
-}
-
-/// What a policy keeps of an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Note {
-    /// When the value was written, in Unix milliseconds (48 bits).
-    pub written_ms: u64,
-    /// How many invalidations there had been then, or when it was last found to be
-    /// untouched by them.
-    pub epoch: u32,
-    /// Reads since it was written; stays at its highest.
-    pub reads: u16,
-    /// For how long it is kept past its deadline, in milliseconds.
-    pub grace_ms: u32,
-    /// The history of its lifetimes, packed by whoever decides on them.
-    pub history: u64,
-    /// From [`mark`].
-    pub marks: u8,
-    /// What it took to load the value, as [`Note::cost_of`] packs it.
-    pub cost: u8,
-}
-
-/// Marks of a [`Note`].
-pub mod mark {
-    /// The value stands for an absence.
-    pub const NULL: u8 = 1;
-    /// It was announced for a refill.
-    pub const ANNOUNCED: u8 = 2;
-    /// It was invalidated softly: it is past its lifetime.
-    pub const SOFT: u8 = 4;
 }
 
 /// What a new entry is made of.
@@ -562,47 +392,6 @@ fn write(at: NonNull<u8>, draft: Draft<'_>) {
                 let to = p.add(at + NOTE_BYTES + 8 * i);
                 to.cast::<u64>().write_unaligned(*tag);
             }
-        }
-    }
-}
-
-impl Note {
-    /// Packs a time in milliseconds, to within a tenth: a quarter of its binary logarithm.
-    pub fn cost_of(ms: u64) -> u8 {
-        (((ms + 1) as f64).log2() * 4.0).round() as u8
-    }
-
-    /// The time that [`Note::cost_of`] packed, in milliseconds.
-    pub fn cost_ms(&self) -> u64 {
-        (2f64.powf(f64::from(self.cost) / 4.0) - 1.0).round() as u64
-    }
-
-    fn to_bytes(self) -> [u8; NOTE_BYTES] {
-        let mut out = [0; NOTE_BYTES];
-        out[..6].copy_from_slice(&self.written_ms.to_le_bytes()[..6]);
-        out[6..10].copy_from_slice(&self.epoch.to_le_bytes());
-        out[10..12].copy_from_slice(&self.reads.to_le_bytes());
-        out[12..16].copy_from_slice(&self.grace_ms.to_le_bytes());
-        out[16..24].copy_from_slice(&self.history.to_le_bytes());
-        out[24] = self.marks;
-        out[25] = self.cost;
-        out
-    }
-
-    fn from_bytes(bytes: [u8; NOTE_BYTES]) -> Note {
-        let word = |at: usize, n: usize| {
-            let mut out = [0; 8];
-            out[..n].copy_from_slice(&bytes[at..at + n]);
-            u64::from_le_bytes(out)
-        };
-        Note {
-            written_ms: word(0, 6),
-            epoch: word(6, 4) as u32,
-            reads: word(10, 2) as u16,
-            grace_ms: word(12, 4) as u32,
-            history: word(16, 8),
-            marks: bytes[24],
-            cost: bytes[25],
         }
     }
 }
