@@ -85,6 +85,7 @@ mod tests {
         // At a tenth of a second, so many units: what is left, when all is back,
         // and, where it is refused, when to come again.
         let refused = |after: Option<u64>| Some(after);
+        #[expect(clippy::type_complexity, reason = "a table of cases")]
         let cases: [(u64, u64, u64, u64, Option<Option<u64>>); 14] = [
             (0, 6, 5, 0, refused(None)),
             (0, 1, 4, 10, None),

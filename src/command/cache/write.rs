@@ -94,8 +94,10 @@ fn until(ctx: &mut Ctx<'_, '_>) -> Result<Option<u64>, Error> {
     options.expiry.deadline(ctx.spec.name, ctx.txn.now_ms, 1)
 }
 
+type Words<'a> = &'a [&'a [u8]];
+
 /// What stands before TAGS, and the tags.
-fn split_tags<'a>(words: &'a [&'a [u8]]) -> Result<(&'a [&'a [u8]], &'a [&'a [u8]]), Error> {
+fn split_tags<'a>(words: Words<'a>) -> Result<(Words<'a>, Words<'a>), Error> {
     let is_tags = |word: &&[u8]| word.eq_ignore_ascii_case(b"TAGS");
     let Some(at) = words.iter().position(is_tags) else {
         return Ok((words, &[]));

@@ -123,11 +123,10 @@ impl Pattern {
     /// Whether every key that begins with its prefix matches.
     #[inline]
     pub fn is_prefix(&self) -> bool {
-        match &*self.tokens {
-            [Token::Star] => true,
-            [Token::Literal(_), Token::Star] => true,
-            _ => false,
-        }
+        matches!(
+            &*self.tokens,
+            [Token::Star] | [Token::Literal(_), Token::Star]
+        )
     }
 
     /// Whether a key matches.

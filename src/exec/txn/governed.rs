@@ -172,7 +172,8 @@ impl<'a> Txn<'a> {
         let is_fence = matches!(why, Reason::Invalidated | Reason::Deleted);
         let age_s = self.now_ms.saturating_sub(note.written_ms) / 1000;
         if is_fence {
-            self.cascade(found.shard, found.db, slot, &entry.key().to_vec());
+            let key = entry.key().to_vec();
+            self.cascade(found.shard, found.db, slot, &key);
         }
         let now_ms = self.now_ms;
         let owner = self.locked.shard_mut(found.shard);
@@ -486,11 +487,7 @@ impl<'a> Txn<'a> {
                     .and_then(|k| k.departed.get(identity).copied()),
             },
         };
-        let asked = match write.deadline {
-            Deadline::Keep => Deadline::Keep,
-            // What handlers did not see has no deadline to be kept.
-            other => other,
-        };
+        let asked = write.deadline;
         let kept_deadline = old_deadline.filter(|_| found.is_some());
         let is_null = policy.is_some_and(|p| {
             write.is_fill
