@@ -108,13 +108,27 @@ fn flushdb(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let later = flush_type(ctx)?;
-    // One at least, for those who hear of it even where nothing is left.
+    let databases = databases(ctx);
+    flush(ctx, &databases, later);
+    Ok(())
+}
+
+/// All that there are, and one at least, for those who hear of it even where nothing
+/// is left.
+fn databases(ctx: &mut Ctx<'_, '_>) -> BTreeSet<u32> {
     let mut databases = BTreeSet::from([ctx.txn.db]);
     for i in 0..ctx.txn.shards() {
         databases.extend(ctx.txn.shard(i).tables().map(|(db, _, _)| db));
     }
-    flush(ctx, &databases, later);
-    Ok(())
+    databases
+}
+
+/// Empties all databases, for who has the whole keyspace.
+pub(super) fn empty(ctx: &mut Ctx<'_, '_>) {
+    for db in databases(ctx) {
+        let tables = ctx.txn.flush(db);
+        ctx.engine.reclaimer.free_tables(tables, false);
+    }
 }
 
 fn flush(ctx: &mut Ctx<'_, '_>, databases: &BTreeSet<u32>, later: bool) {

@@ -43,7 +43,10 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     if engine.effects.pause.is_on(now_ms) {
         return false;
     }
-    let mut effect = Effect::default();
+    let mut effect = Effect {
+        is_apart: true,
+        ..Effect::default()
+    };
     let mut more = keep_up(engine, worker, index, now_ms);
     let mut shard = engine.keyspace.lock(index);
     // Under the lock: whoever asked for it before reads under it.

@@ -215,6 +215,10 @@ impl<'a> Txn<'a> {
             // Never two at once out of order.
             self.locked = Locked::None;
             self.locked = Locked::One(index, self.keyspace.lock(index));
+            if self.effect.is_none() && self.effects.wanted() {
+                // Somebody has come to hear while no shard was held.
+                self.effect = Some(Box::default());
+            }
         }
         self.locked.shard_mut(index)
     }
