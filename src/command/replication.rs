@@ -268,15 +268,26 @@ fn send_all(ctx: &mut Ctx<'_, '_>, says_history: bool) -> Result<(), Error> {
         .unwrap_or_default();
     crate::notice!("Replica {} asks for synchronization", session.client.addr);
     let leader = engine.service::<Leader>().clone();
-    let offset = leader.begin(engine);
+    let client = session.client.clone();
+    let version = intro.rdb_version();
+    let (address, port) = (intro.address, intro.port);
+    let follower = leader.take_in(engine, |offset| Follower {
+        is_silent: !says_history,
+        wants_no_more: intro.wants_no_more,
+        ..Follower::new(client.clone(), address, port, offset)
+    });
+    let offset = follower.acked.load(Ordering::Relaxed);
+    let following = Following { leader, follower };
     let history = engine.leading.id();
     let form = Form {
-        version: intro.rdb_version(),
-        history: Some((history.clone(), offset, leader.database())),
+        version,
+        // What comes behind it selects a database first.
+        history: Some((history.clone(), offset, -1)),
         ..Form::of(&engine.settings)
     };
     let snapshot = snapshot::write(ctx.txn, Pieces::default(), &form).map_err(|error| {
-        crate::warning!("No snapshot for {}: {error}", session.client.addr);
+        crate::warning!("No snapshot for {}: {error}", client.addr);
+        session.closing = Closing::AfterReply;
         Error::new(format!("ERR {error}"))
     })?;
     engine.leading.full_syncs.fetch_add(1, Ordering::Relaxed);
@@ -285,24 +296,15 @@ fn send_all(ctx: &mut Ctx<'_, '_>, says_history: bool) -> Result<(), Error> {
         false => String::new(),
     };
     head += &format!("${}\r\n", snapshot.bytes);
-    let client = session.client.clone();
     client.begin_following(head.len() as u64 + snapshot.bytes);
     let out = ctx.reply.output();
     out.bytes_mut().extend_from_slice(head.as_bytes());
-    snapshot
-        .full
-        .into_iter()
-        .for_each(|piece| out.push_blob(piece));
-    out.push_blob(snapshot.last.into());
-    let mut follower = Follower::new(client, intro.address, intro.port, offset);
-    follower.is_silent = !says_history;
-    follower.wants_no_more = intro.wants_no_more;
-    let follower = Arc::new(follower);
-    leader.take_in(follower.clone());
+    let pieces = snapshot.full.into_iter().chain([snapshot.last.into()]);
+    pieces.for_each(|piece| out.push_blob(piece));
     if intro.wants_no_more {
-        ctx.session.closing = Closing::AfterReply;
+        session.closing = Closing::AfterReply;
     }
-    follow(ctx, Following { leader, follower });
+    follow(ctx, following);
     Ok(())
 }
 

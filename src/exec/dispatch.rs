@@ -369,6 +369,10 @@ fn run_one(
             txn.set_client(&session.client);
             let can_wait = spec.scope != Scope::Queued;
             txn.set_reader(session.reader.take(), can_wait);
+            if spec.scope != Scope::Keys && spec.has(flag::READONLY) {
+                // What a walk comes upon has nothing to do with each other.
+                txn.be_apart();
+            }
             call_handler(engine, session, &mut txn, call, target, out);
             session.reader = txn.take_reader();
             let why = txn.removal;

@@ -30,7 +30,7 @@ pub struct Follower {
     /// was sent.
     pub alive_ms: AtomicU64,
     /// What it had sent by then, in bytes.
-    heard: AtomicU64,
+    pub heard: AtomicU64,
 }
 
 /// How far a follower's connection is.

@@ -107,6 +107,7 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     } else {
         let locked = Locked::One(index, shard);
         let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
+        txn.be_apart();
         more |= expire_fields(&mut txn, &partly);
         let outcome = txn.commit();
         engine.reclaimer.free(outcome.garbage, is_lazy);

@@ -189,6 +189,14 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// What happens in it need not happen together at followers.
+    #[inline]
+    pub fn be_apart(&mut self) {
+        if let Some(effect) = &mut self.effect {
+            effect.is_apart = true;
+        }
+    }
+
     /// Whether what gets this deadline goes instead, in Unix milliseconds.
     #[inline]
     pub fn is_past(&self, ms: u64) -> bool {

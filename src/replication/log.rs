@@ -34,11 +34,6 @@ impl Log {
         &self.backlog
     }
 
-    /// The database that a follower has selected.
-    pub fn database(&self) -> Option<u32> {
-        self.db
-    }
-
     /// The next command says which database it is about.
     pub fn forget_database(&mut self) {
         self.db = None;

@@ -91,12 +91,18 @@ impl Leader {
         log.recycle(fresh);
     }
 
-    /// Where the log stands, before somebody is taken in who has a snapshot up to
-    /// there; the log begins where there is none. The whole keyspace is held.
-    pub fn begin(self: &Arc<Self>, engine: &Engine) -> u64 {
+    /// Takes a follower in that is about to get a snapshot, which is as old as the
+    /// offset that `make` is given; the log begins where there is none. The whole
+    /// keyspace is held until the snapshot is taken.
+    pub fn take_in(
+        self: &Arc<Self>,
+        engine: &Engine,
+        make: impl FnOnce(u64) -> Follower,
+    ) -> Arc<Follower> {
         let mut log = self.log.lock();
         if !self.leading.has_backlog.swap(true, Ordering::AcqRel) {
             self.leading.change_id();
+            self.clock.lock().pinged_ms = clock::unix_ms();
             engine.effects.attach(self.clone());
             crate::notice!(
                 "Replication backlog created, my new replication ID is '{}'",
@@ -105,7 +111,9 @@ impl Leader {
         }
         // The snapshot selects no database for what comes behind it.
         log.forget_database();
-        log.offset()
+        let follower = Arc::new(make(log.offset()));
+        self.leading.add(follower.clone());
+        follower
     }
 
     /// What a follower has missed that has `id`'s history up to before `offset`;
@@ -132,13 +140,6 @@ impl Leader {
         }
     }
 
-    /// Takes a follower in whose snapshot is as old as [`Leader::begin`] says. The
-    /// whole keyspace is held.
-    pub fn take_in(&self, follower: Arc<Follower>) {
-        let _log = self.log.lock();
-        self.leading.add(follower);
-    }
-
     /// Lets a follower go.
     pub fn let_go(&self, follower: &Arc<Follower>) {
         self.leading.remove(follower);
@@ -156,12 +157,6 @@ impl Leader {
         let mut log = self.log.lock();
         log.append(words);
         self.send(&mut log);
-    }
-
-    /// The database that the next command of the log is about, if it need not say;
-    /// -1 where it does.
-    pub fn database(&self) -> i64 {
-        self.log.lock().database().map_or(-1, i64::from)
     }
 
     /// A follower says how far it has come. On the thread of a worker, which holds
