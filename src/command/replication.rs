@@ -154,8 +154,8 @@ impl Introduction {
     fn rdb_version(&self) -> u16 {
         match self.version {
             Some(VALKEY_9..) => rdb::VERSION,
-            // No server: a tool that keeps it in a file.
-            None if !self.is_capable => rdb::VERSION,
+            // A tool that keeps it in a file.
+            _ if self.wants_no_more || !self.is_capable => rdb::VERSION,
             _ => RDB_OF_OLD,
         }
     }

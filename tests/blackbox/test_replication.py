@@ -12,7 +12,7 @@ import pytest
 
 from differential import Generator
 from harness import eventually
-from resp import encode, to_bytes
+from resp import OK, encode, to_bytes
 
 COMMANDS = int(os.environ.get("REPL_COMMANDS", "20000"))
 BATCH = 50
@@ -191,7 +191,7 @@ def test_a_snapshot_file_goes_over_to_a_reference_server_and_back(start_server, 
         c.call("SAVE")
     shutil.copy(probe.directory / "dump.rdb", leader.directory / "dump.rdb")
     with leader.raw() as c:
-        assert c.call("DEBUG", "RELOAD", "NOSAVE") == b"OK"
+        assert c.call("DEBUG", "RELOAD", "NOSAVE") == OK
     eventually(lambda: digest(leader) == digest(probe), "both have the same data")
 
 
