@@ -421,7 +421,11 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
     }
     let now_ms = clock::unix_ms();
     let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, waiter.db, now_ms);
-    let found = txn.find(key);
+    // One whose time is over is not there, but to find that out is not to remove it.
+    let over_ms = std::mem::replace(&mut txn.over_ms, 0);
+    let is_live = |txn: &Txn<'_>, found| txn.entry(found).deadline().is_none_or(|ms| ms > over_ms);
+    let found = txn.find(key).filter(|found| is_live(&txn, *found));
+    txn.over_ms = over_ms;
     let value = found.map(|found| txn.entry(found).value());
     let mut out = Output::default();
     if (waiter.wait.is_ready)(value) {
