@@ -85,36 +85,42 @@ pub fn write<W: Write>(txn: &mut Txn<'_>, sink: W, form: &Form) -> io::Result<W>
         writer.aux("repl-offset", offset.to_string().as_bytes())?;
     }
     writer.aux("aof-base", b"0")?;
+    // What is over is written as it is; what was invalidated is not there.
+    let over_ms = std::mem::replace(&mut txn.over_ms, 0);
+    let hiding = txn.hiding();
+    txn.over_ms = over_ms;
+    let evictor = txn.evictor();
+    let usage = |entry: &Entry<'_>| match form.usage? {
+        UsageKind::Frequency => Some(Usage::Frequency(evictor.frequency(entry.access()))),
+        UsageKind::Idle => Some(Usage::Idle(evictor.idle_seconds(entry.access()))),
+    };
     for db in databases(txn) {
         let (mut keys, mut volatile) = (0, 0);
         for index in 0..txn.shards() {
-            let tables = txn.shard(index).tables();
-            for (_, table) in tables.filter(|(number, _)| *number == db) {
+            for (_, table) in txn.shard(index).tables_of(db) {
                 keys += table.len();
                 volatile += table.volatile();
             }
         }
         writer.database(db, keys, volatile)?;
-        let evictor = txn.evictor();
-        let usage = |entry: &Entry<'_>| match form.usage? {
-            UsageKind::Frequency => Some(Usage::Frequency(evictor.frequency(entry.access()))),
-            UsageKind::Idle => Some(Usage::Idle(evictor.idle_seconds(entry.access()))),
-        };
         for index in 0..txn.shards() {
-            let tables = txn.shard(index).tables();
-            for (_, table) in tables.filter(|(number, _)| *number == db) {
-                let (mut cursor, mut result) = (Some(0), Ok(()));
-                while let Some(at) = cursor {
-                    cursor = table.scan(at, |entry| {
-                        if result.is_ok() {
+            let shard = &*txn.shard(index);
+            let (mut cursor, mut result) = (Some(0), Ok(()));
+            while let Some(at) = cursor {
+                cursor = shard.scan(
+                    db,
+                    |_| true,
+                    at,
+                    |id, entry| {
+                        if result.is_ok() && !hiding.hides(shard, db, id, &entry) {
                             let usage = usage(&entry);
                             result =
                                 writer.entry(entry.key(), entry.value(), entry.deadline(), usage);
                         }
-                    });
-                }
-                result?;
+                    },
+                );
             }
+            result?;
         }
     }
     writer.end()
@@ -125,7 +131,8 @@ fn databases(txn: &mut Txn<'_>) -> Vec<u32> {
     let mut all = Vec::new();
     for index in 0..txn.shards() {
         let tables = txn.shard(index).tables();
-        all.extend(tables.filter(|(_, t)| !t.is_empty()).map(|(db, _)| db));
+        let filled = tables.filter(|(_, _, table)| !table.is_empty());
+        all.extend(filled.map(|(db, _, _)| db));
     }
     all.sort_unstable();
     all.dedup();
