@@ -96,7 +96,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("larder-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let folder_name = folder.to_string_lossy().into_owned();
-        let debug = ["--enable-debug-command", "yes"];
+        let debug = ["--enable-debug-command", "yes", "--save", "3600 1"];
         let kit = Kit::with(&[&debug[..], &["--dir", &folder_name]].concat());
         (kit, folder)
     }
@@ -137,6 +137,11 @@ mod tests {
                 .contains("rdb_changes_since_last_save:0\r\n")
         );
         assert!(kit.run("lastsave").starts_with(':'));
+        kit.run("flushall");
+        check(
+            &mut kit,
+            &[("debug reload nosave", "+OK"), ("dbsize", ":0")],
+        );
         assert!(kit.engine.saving.reserve());
         check(
             &mut kit,

@@ -1,3 +1,4 @@
+use crate::store::rules::TableId;
 use proptest::prelude::*;
 
 use super::encoding_name;
