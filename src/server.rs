@@ -483,7 +483,8 @@ fn close_idle(engine: &Engine) {
     let now = clock::unix_ms();
     for client in engine.clients.all() {
         let active = client.active_ms.load(Ordering::Relaxed);
-        if now.saturating_sub(active) > seconds as u64 * 1000 && !client.is_waiting() {
+        let is_exempt = client.is_waiting() || client.is_follower();
+        if now.saturating_sub(active) > seconds as u64 * 1000 && !is_exempt {
             crate::verbose!("Closing idle client id={}", client.id);
             client.kill();
         }
