@@ -39,7 +39,8 @@ impl Ctx<'_, '_> {
             until_ms: Some(clock::unix_ms().saturating_add(ms)),
             // Whatever happened: it may be this client's turn.
             is_ready: |_| true,
-            timed_out: |reply| reply.null(),
+            timed_out: Box::new(|reply| reply.null()),
+            until: None,
             words: None,
         });
     }
