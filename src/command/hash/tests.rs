@@ -1,6 +1,5 @@
 //! The family's replies, events and what followers are told.
 
-use crate::store::rules::TableId;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 

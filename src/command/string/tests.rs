@@ -1,4 +1,3 @@
-use crate::store::rules::TableId;
 use proptest::prelude::*;
 
 use super::encoding_name;
