@@ -63,7 +63,8 @@ impl Ctx<'_, '_> {
         self.session.wait = Some(Wait {
             until_ms: None,
             is_ready: |_| false,
-            timed_out: |_| (),
+            timed_out: Box::new(|_| ()),
+            until: None,
             words: None,
         });
     }
