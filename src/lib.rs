@@ -21,8 +21,9 @@
 //!   effect it leaves. **A handler sees only the keys that its row declares.**
 //! * [`cache`]: what a plain Redis cannot do: limits on requests, so far.
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
-//! * [`persist`]: values as bytes outside the server, and back. **Trusts nothing**
-//!   that it reads.
+//! * [`persist`]: values as bytes outside the server, and back; snapshots. **Trusts
+//!   nothing** that it reads.
+//! * [`replication`]: every effect to who follows. **Knows no** snapshot's format.
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
@@ -59,6 +60,7 @@ pub mod observe;
 pub mod persist;
 pub mod protocol;
 pub mod pubsub;
+pub mod replication;
 pub mod server;
 pub mod simulate;
 pub mod store;

@@ -13,10 +13,15 @@ use crate::base::{clock, log, units};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
 use crate::exec::spec::CommandTable;
-use crate::exec::{client_eviction, files, latency, logging, room, sweep};
+use crate::exec::txn::Txn;
+use crate::exec::{client_eviction, files, latency, logging, room, saving, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
+use crate::persist::rdb;
+use crate::persist::save;
+use crate::persist::snapshot::{self, Present, Refusal};
+use crate::replication::Leader;
 use crate::store::rules::Rules;
 use crate::store::{memory, slab};
 use crate::title::Title;
@@ -142,7 +147,25 @@ async fn serve(
         entitle(&engine, title);
     }
     command::configure(&engine);
+    if let Err(message) = load(&engine) {
+        warning!("{message}");
+        return 1;
+    }
+    // What was read keeps its deadlines: the rules find it there.
     engine.keyspace.set_rules(rules);
+    let saver = Arc::downgrade(&engine);
+    // Set once, here.
+    let _ = engine.save_in_background.set(Box::new(move || {
+        let Some(engine) = saver.upgrade() else {
+            return;
+        };
+        let threads = std::thread::Builder::new().name("save".into());
+        let own = engine.clone();
+        if let Err(error) = threads.spawn(move || save::in_background(&own)) {
+            warning!("Can't save in background: {error}");
+            drop(engine.saving.take_up(true));
+        }
+    }));
     // Refused, it is logged, and the server does without.
     let _ = engine.oom_score.configure(&settings);
     let mut threads = Vec::new();
@@ -179,11 +202,18 @@ async fn serve(
     let rebinding = acceptors.clone();
     // Set once, here.
     let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));
-    if let Err(Impatient) = wait_for_the_end(&engine).await {
-        warning!("You insist... exiting now.");
-        return 1;
+    loop {
+        if let Err(Impatient) = wait_for_the_end(&engine).await {
+            warning!("You insist... exiting now.");
+            return 1;
+        }
+        notice!("User requested shutdown...");
+        if save::at_the_end(&engine, engine.shutdown.farewell()).is_ok() {
+            break;
+        }
+        warning!("Error trying to save the DB, can't exit.");
+        engine.shutdown.refuse();
     }
-    notice!("User requested shutdown...");
     acceptors.close();
     engine.shutdown.end();
     if let Some(path) = pid_file {
@@ -200,6 +230,45 @@ async fn serve(
 
 /// Who interrupts twice does not want to wait.
 struct Impatient;
+
+/// Reads the snapshot that the configuration names, where there is one.
+fn load(engine: &Engine) -> Result<(), String> {
+    let settings = &engine.settings;
+    let path = snapshot::path(settings);
+    let (rules, began) = (rdb::Rules::of(settings), Instant::now());
+    let locked = engine.keyspace.lock_all();
+    let now_ms = clock::unix_ms();
+    let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
+    let databases = settings.int(param::DATABASES) as u32;
+    match snapshot::read_file(&mut txn, &path, &rules, databases, Present::Refused) {
+        Ok(summary) => {
+            notice!(
+                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+                summary.keys,
+                summary.expired,
+                summary.empty
+            );
+            notice!(
+                "DB loaded from disk: {:.3} seconds",
+                began.elapsed().as_secs_f64()
+            );
+            let saving = &engine.saving;
+            saving.loaded.store(summary.keys, Ordering::Relaxed);
+            saving
+                .expired_at_load
+                .store(summary.expired, Ordering::Relaxed);
+            saving.note_loaded(saving::changes(&mut txn));
+            Ok(())
+        }
+        Err(Refusal::Open(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(refusal) => {
+            let path = path.display();
+            Err(format!(
+                "Fatal error loading the DB {path}: {refusal}. Exiting."
+            ))
+        }
+    }
+}
 
 /// A signal, or SHUTDOWN. A signal takes effect with the next tick of the clock.
 async fn wait_for_the_end(engine: &Engine) -> Result<(), Impatient> {
@@ -387,6 +456,22 @@ fn every_second(engine: &Engine) {
     engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
     close_idle(engine);
+    engine.service::<Leader>().tick(engine);
+    save_if_due(engine);
+}
+
+/// `save`: enough has changed for long enough.
+fn save_if_due(engine: &Engine) {
+    let keyspace = &engine.keyspace;
+    let of_shard = |i| keyspace.lock(i).stats.changes;
+    let changes = (0..keyspace.len()).map(of_shard).sum();
+    if engine.saving.is_due(&engine.settings, changes)
+        && let Some(save) = engine.save_in_background.get()
+        && engine.saving.reserve()
+    {
+        notice!("{} changes. Saving...", engine.saving.unsaved(changes));
+        save();
+    }
 }
 
 /// `timeout`: clients that have been silent for too long.
@@ -398,7 +483,8 @@ fn close_idle(engine: &Engine) {
     let now = clock::unix_ms();
     for client in engine.clients.all() {
         let active = client.active_ms.load(Ordering::Relaxed);
-        if now.saturating_sub(active) > seconds as u64 * 1000 && !client.is_waiting() {
+        let is_exempt = client.is_waiting() || client.is_follower();
+        if now.saturating_sub(active) > seconds as u64 * 1000 && !is_exempt {
             crate::verbose!("Closing idle client id={}", client.id);
             client.kill();
         }

@@ -28,6 +28,7 @@ impl Server {
             .port();
         let process = Command::new(binary)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--dbfilename", "none.rdb"])
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

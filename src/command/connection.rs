@@ -300,6 +300,9 @@ fn quit(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let session = &mut *ctx.session;
+    if session.follower {
+        return Err(Error::new("ERR can only reset normal connections"));
+    }
     multi::discard(ctx.engine, session);
     session.db = 0;
     session.speak_resp3(false);

@@ -6,6 +6,7 @@ use crate::base::num;
 use crate::config::param;
 use crate::exec::context::Ctx;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, category, flag::*};
+use crate::persist::save;
 use crate::protocol::error::Error;
 
 use super::keys::existing_database;
@@ -108,13 +109,39 @@ fn flushdb(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let later = flush_type(ctx)?;
-    // One at least, for those who hear of it even where nothing is left.
+    let databases = databases(ctx);
+    flush(ctx, &databases, later);
+    save_nothing(ctx);
+    Ok(())
+}
+
+/// Where there are save points, what was emptied is not to come back with a restart.
+fn save_nothing(ctx: &mut Ctx<'_, '_>) {
+    let engine = ctx.engine;
+    if !engine.settings.save_points().is_empty()
+        && let Some(turn) = engine.saving.begin(false)
+    {
+        // Why it could not be saved is in the log.
+        let _ = save::within(engine, ctx.txn, turn);
+    }
+}
+
+/// All that there are, and one at least, for those who hear of it even where nothing
+/// is left.
+fn databases(ctx: &mut Ctx<'_, '_>) -> BTreeSet<u32> {
     let mut databases = BTreeSet::from([ctx.txn.db]);
     for i in 0..ctx.txn.shards() {
         databases.extend(ctx.txn.shard(i).tables().map(|(db, _, _)| db));
     }
-    flush(ctx, &databases, later);
-    Ok(())
+    databases
+}
+
+/// Empties all databases, for who has the whole keyspace.
+pub(super) fn empty(ctx: &mut Ctx<'_, '_>) {
+    for db in databases(ctx) {
+        let tables = ctx.txn.flush(db);
+        ctx.engine.reclaimer.free_tables(tables, false);
+    }
 }
 
 fn flush(ctx: &mut Ctx<'_, '_>, databases: &BTreeSet<u32>, later: bool) {

@@ -17,9 +17,12 @@ use crate::config::param;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
+use crate::exec::saving;
 use crate::exec::spec::{Group, Scope, Spec, flag::*};
 use crate::exec::txn::{Deadline, Txn};
 use crate::persist::rdb::{self, Rules};
+use crate::persist::save;
+use crate::persist::snapshot::{self, Present};
 use crate::protocol::error::Error;
 use crate::store::entry::{self, Entry, NewValue, Value, View};
 use crate::store::table::Table;
@@ -77,8 +80,9 @@ const HELP: &[&str] = &[
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    From how many bytes on an element of a list has memory of its own; 0 for as the",
     "    configuration says.",
-    "RELOAD [option ...]",
-    "    Refused: there is no snapshot to load yet.",
+    "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+    "    Take a snapshot and read it again; merged with what is there, without emptying",
+    "    the databases first, or without taking it.",
     "SDSLEN <key>",
     "    Return the lengths of a string key and of its value, and what they take.",
     "SEGFAULT",
@@ -217,19 +221,49 @@ fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
 }
 
-/// The options are Valkey's, so that only what is not there yet is refused.
+/// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]: nobody hears of it.
 fn reload(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let (mut merges, mut keeps, mut saves) = (false, false, true);
     for option in ctx.args.rest() {
-        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
-        if !["MERGE", "NOFLUSH", "NOSAVE"].into_iter().any(is) {
-            return Err(Error::new(
-                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
-            ));
+        match &option.to_ascii_lowercase()[..] {
+            b"merge" => merges = true,
+            b"noflush" => keeps = true,
+            b"nosave" => saves = false,
+            _ => {
+                return Err(Error::new(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
         }
     }
-    Err(Error::new(
-        "ERR DEBUG RELOAD needs snapshots, which Larder does not have yet",
-    ))
+    let (engine, rules) = (ctx.engine, super::dump::rules(ctx));
+    if saves {
+        let turn = engine.saving.begin(false);
+        let turn = turn.ok_or_else(|| Error::new("ERR Background save already in progress"))?;
+        save::within(engine, ctx.txn, turn)
+            .map_err(|_| Error::new("ERR Error saving the RDB dump, check server logs"))?;
+    }
+    if !keeps {
+        super::database::empty(ctx);
+    }
+    let databases = engine.settings.int(param::DATABASES) as u32;
+    let present = match merges {
+        true => Present::Replaced,
+        false => Present::Refused,
+    };
+    let path = snapshot::path(&engine.settings);
+    let read = snapshot::read_file(ctx.txn, &path, &rules, databases, present);
+    // What came is in the snapshot.
+    let changes = saving::changes(ctx.txn);
+    engine.saving.note_loaded(changes);
+    ctx.txn.rewrite_as(Vec::new());
+    read.map_err(|refusal| {
+        crate::warning!("DEBUG RELOAD: {refusal}");
+        Error::new("ERR Error trying to load the RDB dump, check server logs")
+    })?;
+    crate::warning!("DB reloaded by DEBUG RELOAD");
+    ctx.reply.ok();
+    Ok(())
 }
 
 /// The next argument as a key of the current database, over or not; DEBUG does
@@ -644,10 +678,6 @@ mod tests {
             assert_eq!(kit.run(line), reply, "{line}");
         }
         assert!(!kit.engine.active_expiry.load(Relaxed) && kit.engine.cron_paused.load(Relaxed));
-        assert!(
-            kit.run("debug reload")
-                .starts_with("-ERR DEBUG RELOAD needs snapshots")
-        );
         assert!(kit.run("debug help").contains("+SLEEP <seconds>\r\n"));
     }
 }

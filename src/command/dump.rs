@@ -9,9 +9,9 @@ use crate::exec::spec::{
     Arg, ArgKind, Group, Spec, category::DANGEROUS, category::KEYSPACE, flag::*, key, key_flag::*,
 };
 use crate::exec::txn::Deadline;
-use crate::persist::rdb::{self, Loaded, PayloadError, Rules};
+use crate::persist::rdb::{self, PayloadError, Rules};
 use crate::protocol::error::Error;
-use crate::store::entry::{BLOB_MIN, NewValue};
+use crate::store::entry::BLOB_MIN;
 
 const RESTORE: Event = Event::generic("restore");
 
@@ -30,6 +30,14 @@ fn dump(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         None => ctx.reply.null(),
     }
     Ok(())
+}
+
+/// By which values are read.
+pub(super) fn rules(ctx: &Ctx<'_, '_>) -> Rules {
+    Rules {
+        list: list::limits(ctx),
+        ..Rules::of(&ctx.engine.settings)
+    }
 }
 
 /// What RESTORE is told beside the value.
@@ -76,9 +84,8 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let ttl = crate::base::num::parse_i64(ttl).ok_or(Error::NOT_INTEGER)?;
     let ttl = u64::try_from(ttl).map_err(|_| Error::RESTORE_TTL)?;
     let rules = Rules {
-        list: list::limits(ctx),
         checks_sums: !ctx.engine.checksums_skipped.load(Ordering::Relaxed),
-        ..Rules::of(&ctx.engine.settings)
+        ..rules(ctx)
     };
     let loaded = rdb::value_of(payload, &rules)?;
     let deadline = match ttl {
@@ -99,17 +106,8 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         // To listeners what was there is gone without a word.
         ctx.txn.also(&key, Event::NEW);
     }
-    let text;
-    let value = match loaded {
-        Loaded::Str(bytes) if bytes.len() < BLOB_MIN => {
-            text = bytes;
-            NewValue::encode(&text)
-        }
-        Loaded::Str(bytes) => NewValue::Blob(bytes.into()),
-        Loaded::Object(object) => NewValue::Object(object),
-    };
     let at = deadline.map_or(Deadline::Never, Deadline::At);
-    ctx.txn.put(&key, found, value, at, RESTORE);
+    loaded.with_new_value(|value| ctx.txn.put(&key, found, value, at, RESTORE));
     let evictor = ctx.txn.evictor();
     let access = match (evictor.is_lfu(), options.frequency, options.idle_seconds) {
         (true, Some(frequency), _) => Some(evictor.record_of_frequency(frequency)),

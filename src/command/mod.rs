@@ -35,6 +35,8 @@ mod object;
 mod options;
 mod policy;
 mod pubsub;
+mod replication;
+mod save;
 mod scan;
 mod server;
 mod set;
@@ -83,6 +85,8 @@ const FAMILIES: &[&[Spec]] = &[
     module::SPECS,
     pubsub::SPECS,
     throttle::SPECS,
+    save::SPECS,
+    replication::SPECS,
     server::SPECS,
 ];
 
@@ -91,6 +95,7 @@ pub fn configure(engine: &Engine) {
     engine.configure();
     crate::cache::limits::configure(engine);
     crate::pubsub::configure(engine);
+    replication::configure(engine);
 }
 
 /// The table of all commands.

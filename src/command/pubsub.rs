@@ -269,6 +269,8 @@ fn confirm(ctx: &mut Ctx<'_, '_>, word: &str, name: Option<&[u8]>, count: usize)
 fn publish(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (channel, payload) = message(ctx)?;
     let n = ctx.engine.service::<PubSub>().publish(channel, &payload);
+    // Followers' clients listen, too.
+    ctx.txn.count_change();
     ctx.reply.size(n);
     Ok(())
 }
@@ -277,6 +279,7 @@ fn spublish(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (channel, payload) = message(ctx)?;
     let hub = ctx.engine.service::<PubSub>();
     ctx.reply.size(hub.publish_in_shard(channel, &payload));
+    ctx.txn.count_change();
     Ok(())
 }
 

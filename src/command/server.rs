@@ -2,7 +2,9 @@
 
 use crate::base::{clock, num};
 use crate::exec::context::Ctx;
-use crate::exec::spec::{Arg, ArgKind, Group, Spec, flag::*};
+use crate::exec::engine::Farewell;
+use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
+use crate::persist::save;
 use crate::protocol::error::Error;
 
 /// The family.
@@ -21,6 +23,7 @@ pub const SPECS: &[Spec] = &[
         ),
     Spec::new("shutdown", -1, shutdown)
         .flags(ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY)
+        .scope(Scope::All)
         .doc(
             Group::Server,
             "1.0.0",
@@ -85,20 +88,21 @@ fn time(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// Answers nothing where it succeeds: the connection ends with the server.
 fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (mut save, mut no_save, mut abort, mut failover, mut other) = Default::default();
+    let (mut save, mut no_save, mut abort, mut failover, mut force, mut other) = Default::default();
     for word in ctx.args.rest() {
         let flag: &mut bool = match &word.to_ascii_lowercase()[..] {
             b"save" => &mut save,
             b"nosave" => &mut no_save,
             b"abort" => &mut abort,
             b"failover" => &mut failover,
-            // Nothing is waited for, and no error is in the way.
-            b"now" | b"force" | b"safe" => &mut other,
+            b"force" => &mut force,
+            // Nothing is waited for.
+            b"now" | b"safe" => &mut other,
             _ => return Err(Error::SYNTAX),
         };
         *flag = true;
     }
-    if (abort && (save || no_save || failover || other)) || (save && no_save) {
+    if (abort && (save || no_save || failover || force || other)) || (save && no_save) {
         return Err(Error::SYNTAX);
     }
     if failover {
@@ -114,11 +118,24 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if abort {
         return Err(Error::new("ERR No shutdown in progress."));
     }
-    if save {
-        crate::warning!("SHUTDOWN SAVE refused: there are no snapshots yet");
-        return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+    let save = match (save, no_save) {
+        (false, false) => None,
+        (wish, _) => Some(wish),
+    };
+    let mut farewell = Farewell {
+        save,
+        is_forced: force,
+        is_saved: false,
+    };
+    let is_wanted = save.unwrap_or_else(|| !ctx.engine.settings.save_points().is_empty());
+    // Where one is being taken, the end waits for it, and takes another.
+    if is_wanted && let Some(turn) = ctx.engine.saving.begin(false) {
+        farewell.is_saved = save::within(ctx.engine, ctx.txn, turn).is_ok();
+        if !farewell.is_saved && !force {
+            return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+        }
     }
-    ctx.engine.shutdown.request();
+    ctx.engine.shutdown.request_with(farewell);
     Ok(())
 }
 
@@ -201,11 +218,14 @@ mod tests {
                 "shutdown failover",
                 "SHUTDOWN FAILOVER is only supported in cluster mode.",
             ),
-            ("shutdown save", "Errors trying to SHUTDOWN. Check logs."),
         ] {
             assert_eq!(kit.run(line), format!("-ERR {error}\r\n"));
             assert!(!kit.engine.shutdown.is_requested());
         }
+        let mut lost = Kit::with(&["--dir", "/proc"]);
+        let error = "-ERR Errors trying to SHUTDOWN. Check logs.\r\n";
+        assert_eq!(lost.run("shutdown save"), error);
+        assert!(!lost.engine.shutdown.is_requested());
         assert_eq!(kit.run("shutdown nosave now force"), "");
         assert!(kit.engine.shutdown.is_requested());
     }

@@ -338,14 +338,14 @@ params! {
 
     // Snapshots and the append-only file.
 
-    SAVE: Structured("save", "3600 1 300 100 60 10000", Kind::Save);
-    DBFILENAME: Text("dbfilename", "dump.rdb").protected().check(check::dbfilename);
+    SAVE: Structured("save", "3600 1 300 100 60 10000", Kind::Save).in_force();
+    DBFILENAME: Text("dbfilename", "dump.rdb").protected().check(check::dbfilename).in_force();
     RDBCOMPRESSION: Flag("rdbcompression", "yes").in_force();
-    RDBCHECKSUM: Flag("rdbchecksum", "yes").immutable();
+    RDBCHECKSUM: Flag("rdbchecksum", "yes").immutable().in_force();
     RDB_VERSION_CHECK: Choice("rdb-version-check", "strict", names::RDB_VERSIONS).in_force();
     RDB_SAVE_INCREMENTAL_FSYNC: Flag("rdb-save-incremental-fsync", "yes");
     RDB_DEL_SYNC_FILES: Flag("rdb-del-sync-files", "no");
-    STOP_WRITES_ON_BGSAVE_ERROR: Flag("stop-writes-on-bgsave-error", "yes");
+    STOP_WRITES_ON_BGSAVE_ERROR: Flag("stop-writes-on-bgsave-error", "yes").in_force();
     APPENDONLY: Flag("appendonly", "no").refused_while_loading();
     APPENDFILENAME: Text("appendfilename", "appendonly.aof")
         .immutable()
@@ -381,21 +381,25 @@ params! {
     REPLICA_IGNORE_DISK_WRITE_ERRORS: Flag("replica-ignore-disk-write-errors", "no");
     REPLICA_LAZY_FLUSH: Flag("replica-lazy-flush", "yes").alias("slave-lazy-flush");
     MIN_REPLICAS_TO_WRITE: Int("min-replicas-to-write", "0", 0..=I32_MAX)
-        .alias("min-slaves-to-write");
+        .alias("min-slaves-to-write")
+        .in_force();
     /// Seconds.
     MIN_REPLICAS_MAX_LAG: Int("min-replicas-max-lag", "10", 0..=I32_MAX)
-        .alias("min-slaves-max-lag");
+        .alias("min-slaves-max-lag")
+        .in_force();
     /// Seconds.
     REPL_PING_REPLICA_PERIOD: Int("repl-ping-replica-period", "10", 1..=I32_MAX)
-        .alias("repl-ping-slave-period");
+        .alias("repl-ping-slave-period")
+        .in_force();
     /// Seconds.
-    REPL_TIMEOUT: Int("repl-timeout", "60", 1..=I32_MAX);
+    REPL_TIMEOUT: Int("repl-timeout", "60", 1..=I32_MAX).in_force();
     /// Bytes.
     REPL_BACKLOG_SIZE: Int("repl-backlog-size", "10mb", 1..=I64_MAX)
         .form(Form::Bytes)
-        .adjust(|size| size.max(16 * 1024));
+        .adjust(|size| size.max(16 * 1024))
+        .in_force();
     /// Seconds; 0 for ever.
-    REPL_BACKLOG_TTL: Int("repl-backlog-ttl", "3600", 0..=I64_MAX);
+    REPL_BACKLOG_TTL: Int("repl-backlog-ttl", "3600", 0..=I64_MAX).in_force();
     REPL_DISABLE_TCP_NODELAY: Flag("repl-disable-tcp-nodelay", "no");
     REPL_MPTCP: Flag("repl-mptcp", "no").immutable();
     REPL_DISKLESS_SYNC: Flag("repl-diskless-sync", "yes");

@@ -39,7 +39,8 @@ impl Ctx<'_, '_> {
             until_ms: Some(clock::unix_ms().saturating_add(ms)),
             // Whatever happened: it may be this client's turn.
             is_ready: |_| true,
-            timed_out: |reply| reply.null(),
+            timed_out: Box::new(|reply| reply.null()),
+            until: None,
             words: None,
         });
     }
@@ -62,7 +63,8 @@ impl Ctx<'_, '_> {
         self.session.wait = Some(Wait {
             until_ms: None,
             is_ready: |_| false,
-            timed_out: |_| (),
+            timed_out: Box::new(|_| ()),
+            until: None,
             words: None,
         });
     }

@@ -369,6 +369,10 @@ fn run_one(
             txn.set_client(&session.client);
             let can_wait = spec.scope != Scope::Queued;
             txn.set_reader(session.reader.take(), can_wait);
+            if spec.scope != Scope::Keys && spec.has(flag::READONLY) {
+                // What a walk comes upon has nothing to do with each other.
+                txn.be_apart();
+            }
             call_handler(engine, session, &mut txn, call, target, out);
             session.reader = txn.take_reader();
             let why = txn.removal;
@@ -466,8 +470,11 @@ fn admit(
             return Err(Error::OOM);
         }
     }
-    if session.subscriber || session.monitor {
+    if session.subscriber || session.monitor || session.follower {
         admit_listener(session, call, target)?;
+    }
+    if engine.keeps_from_writing() {
+        admit_writer(engine, session, spec)?;
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(Error::not_in_multi(&full_name(call, target)));
@@ -494,13 +501,26 @@ fn admit_listener(session: &Session, call: &Call<'_>, target: Target) -> Result<
         Some(multi) if spec.scope == Scope::Queued => multi.queued.iter().any(|q| touches(q.spec)),
         _ => false,
     };
-    if session.monitor && (touches(spec) || runs_touching()) {
+    if (session.monitor || session.follower) && (touches(spec) || runs_touching()) {
         return Err(Error::REPLICA_TOUCHES_KEYS);
     }
     if session.subscriber && !session.resp3 && !spec.has(flag::SUBSCRIBER) {
         return Err(Error::not_while_subscribed(&full_name(call, target)));
     }
     Ok(())
+}
+
+/// Whether a command may write while the configuration has reason to refuse that.
+#[cold]
+fn admit_writer(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), Error> {
+    let writes = match (spec.scope, &session.multi) {
+        (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::WRITE)),
+        _ => spec.has(flag::WRITE),
+    };
+    match writes {
+        true => engine.refuse_to_write(),
+        false => Ok(()),
+    }
 }
 
 /// Nobody knows this command. A web browser that was led here is cut off at

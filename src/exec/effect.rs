@@ -131,6 +131,8 @@ pub struct Effect {
     /// The commands that do the same again, each with its database; none where
     /// nobody wants them.
     pub commands: Vec<(u32, Vec<Vec<u8>>)>,
+    /// They need not be done together.
+    pub is_apart: bool,
 }
 
 /// Whoever must hear of changes. Called under the locks of the shards concerned:

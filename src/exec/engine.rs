@@ -13,11 +13,13 @@ use super::command_log::CommandLog;
 use super::effect::Effects;
 use super::gate::Gate;
 use super::latency::LatencyMonitor;
+use super::leading::Leading;
 use super::mail::Bell;
 use super::monitor::Monitors;
 use super::oom_score::OomScore;
 use super::owed::Owed;
 use super::reclaim::Reclaimer;
+use super::saving::Saving;
 use super::services::Services;
 use super::session::Clients;
 use super::spec::CommandTable;
@@ -27,6 +29,7 @@ use super::waiting::Waiters;
 use crate::base::clock;
 use crate::base::histogram::{Counts, Histogram};
 use crate::config::{Settings, param};
+use crate::protocol::error::Error;
 use crate::store::keyspace::Keyspace;
 use crate::store::memory;
 
@@ -80,6 +83,15 @@ pub struct Engine {
     /// Takes keys that are to be refilled before their end; nobody, where nothing is done
     /// about them.
     pub announcer: OnceLock<Announcer>,
+    /// Takes the snapshot that [`Saving::reserve`] has reserved on a thread of its
+    /// own; nothing to do where there is none to be had.
+    pub save_in_background: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// What is known of snapshots.
+    pub saving: Saving,
+    /// What the server knows as a leader.
+    pub leading: Arc<Leading>,
+    /// Whether there must be followers for a write to be taken.
+    wants_followers: AtomicBool,
     /// What the out-of-memory killer is told.
     pub oom_score: OomScore,
     /// Whether keys are removed when their time is over, without being asked for
@@ -94,8 +106,6 @@ pub struct Engine {
     pub checksums_skipped: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
-    /// The history of changes that this server's data stands for, likewise.
-    pub replication_id: String,
     /// When the process started, in Unix milliseconds.
     pub started_ms: u64,
     /// Bytes in use before there was any data or client.
@@ -201,9 +211,21 @@ pub type Rebind = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 /// See [`Engine::announcer`]. Called without any lock held.
 pub type Announcer = Box<dyn Fn(&Engine, Vec<super::txn::Announced>) + Send + Sync>;
 
+/// What to do about a snapshot before the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Farewell {
+    /// Whether to take one; without a word, where the configuration has save points.
+    pub save: Option<bool>,
+    /// Whether to end even where it cannot be taken.
+    pub is_forced: bool,
+    /// Whether it was taken already, unless something has changed since.
+    pub is_saved: bool,
+}
+
 /// A wish to end the process.
 #[derive(Default)]
 pub struct Shutdown {
+    farewell: Mutex<Farewell>,
     scheduled: AtomicBool,
     wanted: AtomicBool,
     done: AtomicBool,
@@ -227,6 +249,24 @@ impl Shutdown {
         if self.scheduled.load(Ordering::Acquire) && !self.is_requested() {
             self.request();
         }
+    }
+
+    /// Asks for the end, and says what to do before.
+    pub fn request_with(&self, farewell: Farewell) {
+        *self.farewell.lock() = farewell;
+        self.request();
+    }
+
+    /// What to do before the end.
+    pub fn farewell(&self) -> Farewell {
+        *self.farewell.lock()
+    }
+
+    /// Takes the wish back: what was to be done before the end could not be done.
+    pub fn refuse(&self) {
+        *self.farewell.lock() = Farewell::default();
+        self.scheduled.store(false, Ordering::Release);
+        self.wanted.store(false, Ordering::Release);
     }
 
     /// Asks for the end.
@@ -284,6 +324,9 @@ impl Engine {
         }
         self.command_log.configure(settings);
         self.clients.owed().configure();
+        let wants_followers = settings.int(param::MIN_REPLICAS_TO_WRITE) > 0;
+        self.wants_followers
+            .store(wants_followers, Ordering::Relaxed);
         super::client_eviction::configure(self);
     }
 
@@ -316,19 +359,44 @@ impl Engine {
             rebind: OnceLock::new(),
             retitle: OnceLock::new(),
             announcer: OnceLock::new(),
+            save_in_background: OnceLock::new(),
+            saving: Saving::default(),
+            leading: Arc::default(),
+            wants_followers: AtomicBool::new(false),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             large_element_bytes: AtomicU64::new(0),
             cron_paused: AtomicBool::new(false),
             checksums_skipped: AtomicBool::new(false),
             run_id: clock::random_hex(40),
-            replication_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),
             startup_bytes: memory::used_bytes(),
             commands,
         };
         engine.configure();
         engine
+    }
+
+    /// Whether [`Engine::refuse_to_write`] has to be asked.
+    #[inline]
+    pub fn keeps_from_writing(&self) -> bool {
+        !self.saving.is_well() || self.wants_followers.load(Ordering::Relaxed)
+    }
+
+    /// An error where writes are refused: nothing could be kept of them, or too few
+    /// follow.
+    #[cold]
+    pub fn refuse_to_write(&self) -> Result<(), Error> {
+        let settings = &self.settings;
+        if self.saving.refuses_writes(settings) {
+            return Err(Error::MISCONF);
+        }
+        let wanted = settings.int(param::MIN_REPLICAS_TO_WRITE) as u32;
+        let lag_max_s = settings.int(param::MIN_REPLICAS_MAX_LAG);
+        if lag_max_s > 0 && self.leading.good() < wanted {
+            return Err(Error::NO_REPLICAS);
+        }
+        Ok(())
     }
 
     /// Sums a counter over the workers.

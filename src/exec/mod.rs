@@ -15,6 +15,7 @@ pub mod files;
 pub mod gate;
 pub mod invalidation;
 pub mod latency;
+pub mod leading;
 pub mod logging;
 pub mod mail;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub mod pause;
 pub mod reclaim;
 pub mod refill;
 pub mod room;
+pub mod saving;
 pub mod services;
 pub mod session;
 pub mod spec;

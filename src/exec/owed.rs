@@ -58,6 +58,10 @@ impl Owed {
     /// A stranger has never said who it is.
     #[inline]
     pub fn is_too_much(&self, client: &Client, bytes: usize, is_stranger: bool) -> bool {
+        let bytes = match client.is_follower() {
+            true => bytes.saturating_sub(client.snapshot_left() as usize),
+            false => bytes,
+        };
         let counts = bytes > FREE_BYTES || (bytes > 0 && self.listed.load(Ordering::Relaxed));
         let is_limited = || self.limited[client.class() as usize].load(Ordering::Relaxed);
         if counts && (is_stranger || is_limited()) {
@@ -92,7 +96,17 @@ impl Owed {
         self.looked.store(true, Ordering::Relaxed);
         let owed = bytes.max(FREE_BYTES) as u64;
         let is_stranger = is_stranger && !self.settings.text(param::REQUIREPASS).is_empty();
-        let limit = self.settings.output_limits().of(client.class());
+        let mut limit = self.settings.output_limits().of(client.class());
+        if client.is_follower() {
+            // Whoever is dropped comes back for as much as the backlog holds.
+            let backlog = self.settings.int(param::REPL_BACKLOG_SIZE) as u64;
+            for bytes in [&mut limit.hard_bytes, &mut limit.soft_bytes] {
+                *bytes = match *bytes {
+                    0 => 0,
+                    bytes => bytes.max(backlog),
+                };
+            }
+        }
         let since = &client.over_soft_since_ms;
         let broken =
             (is_stranger && owed > STRANGER_MAX) || limit.is_broken(owed, since, clock::unix_ms());

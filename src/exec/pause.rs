@@ -57,6 +57,9 @@ impl Pause {
     /// Whether a client must stop in front of this command.
     #[cold]
     pub fn stops(&self, session: &Session, spec: &Spec) -> bool {
+        if session.follower {
+            return false;
+        }
         let queued = session.multi.iter().flat_map(|multi| &multi.queued);
         self.is_for_all()
             || spec.flags & GOES_OUT != 0

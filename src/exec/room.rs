@@ -41,7 +41,7 @@ pub fn make(engine: &Engine, now_ms: u64) -> bool {
     limit == 0
         || memory::used_bytes() <= limit
         || engine.effects.pause.is_on(now_ms)
-        || evict_until(engine, limit, now_ms, usize::MAX)
+        || evict_until(engine, beyond_followers(engine, limit), now_ms, usize::MAX)
 }
 
 /// As [`make`], but a little of it, so that `maxmemory` holds without a command to
@@ -52,10 +52,17 @@ pub fn slice(engine: &Engine) -> bool {
     if limit == 0 || memory::used_bytes() <= limit {
         return false;
     }
+    let limit = beyond_followers(engine, limit);
     let now_ms = clock::unix_ms();
     !engine.effects.pause.is_on(now_ms)
         && evict_until(engine, limit, now_ms, SLICE)
         && memory::used_bytes() > limit
+}
+
+/// The limit, and what is on its way to followers: to evict makes that more, not
+/// less.
+fn beyond_followers(engine: &Engine, limit: usize) -> usize {
+    limit.saturating_add(engine.leading.bytes_on_their_way())
 }
 
 /// Tells the policy how much a worker used the cache, and, once it begins to fill,
@@ -81,6 +88,9 @@ pub fn note_batch(engine: &Engine, worker: &Worker, commands: u64) {
 /// is left that may go.
 #[cold]
 fn evict_until(engine: &Engine, limit: usize, now_ms: u64, most: usize) -> bool {
+    if memory::used_bytes() <= limit {
+        return true;
+    }
     if engine.keyspace.evictor().is_forbidden() || engine.effects.is_importing() {
         return false;
     }

@@ -129,6 +129,8 @@ pub struct Session {
     pub monitor: bool,
     /// What it missed, and may be about to bring.
     pub reader: Option<Box<Reader>>,
+    /// Follows this server, and is sent every change: likewise.
+    pub follower: bool,
     /// What services keep of it.
     pub extensions: Extensions,
 }
@@ -161,6 +163,7 @@ impl Session {
             subscriber: false,
             monitor: false,
             reader: None,
+            follower: false,
             extensions: Extensions::default(),
         }
     }
@@ -310,6 +313,10 @@ pub struct Client {
     pub names: Mutex<Names>,
     /// Sees every command.
     pub monitor: AtomicBool,
+    /// Follows this server.
+    pub follower: AtomicBool,
+    /// Where in all that goes out a follower's snapshot ends, in bytes.
+    snapshot_end: AtomicU64,
     /// Subscriptions to channels, to patterns and to shard channels.
     pub subscriptions: [AtomicU32; 3],
     inbox: Inbox,
@@ -384,6 +391,8 @@ impl Client {
                 ..Names::default()
             }),
             monitor: AtomicBool::new(false),
+            follower: AtomicBool::new(false),
+            snapshot_end: AtomicU64::new(0),
             subscriptions: Default::default(),
             inbox: Inbox::default(),
             owed,
@@ -416,12 +425,21 @@ impl Client {
     /// A client that owes too much is dropped instead.
     pub fn post(&self, message: &Message<'_>) {
         let form = message.form(self.speaks_resp3());
+        self.deliver(|letters| letters.append_shared(form));
+    }
+
+    /// As [`Client::post`], for bytes that are the same in every protocol.
+    pub fn post_bytes(&self, bytes: &[u8]) {
+        self.deliver(|letters| letters.bytes_mut().extend_from_slice(bytes));
+    }
+
+    fn deliver(&self, add: impl FnOnce(&mut Output)) {
         let mut letters = self.inbox.open();
         if self.is_killed() {
             return;
         }
         let first = letters.is_empty();
-        letters.append_shared(form);
+        add(&mut letters);
         self.inbox.publish(&letters);
         self.note_memory();
         let owes = letters.len() + self.output_bytes.load(Ordering::Relaxed) as usize;
@@ -506,9 +524,30 @@ impl Client {
     #[inline]
     pub fn class(&self) -> ClientClass {
         match self.is_subscriber() {
+            _ if self.is_follower() => ClientClass::Replica,
             true => ClientClass::PubSub,
             false => ClientClass::Normal,
         }
+    }
+
+    /// Whether it follows this server.
+    #[inline]
+    pub fn is_follower(&self) -> bool {
+        self.follower.load(Ordering::Relaxed)
+    }
+
+    /// It follows this server from now on: the next `bytes` that go out are its
+    /// snapshot's.
+    pub fn begin_following(&self, bytes: u64) {
+        let before = self.net_out.load(Ordering::Relaxed) + self.owed_bytes() as u64;
+        self.snapshot_end.store(before + bytes, Ordering::Relaxed);
+        self.follower.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of its snapshot that have not gone out; they count towards no limit.
+    pub fn snapshot_left(&self) -> u64 {
+        let end = self.snapshot_end.load(Ordering::Relaxed);
+        end.saturating_sub(self.net_out.load(Ordering::Relaxed))
     }
 
     /// Whether it subscribes to anything.
@@ -588,9 +627,10 @@ impl Client {
         }
     }
 
-    /// Whether it stays whatever it costs (CLIENT NO-EVICT).
+    /// Whether it stays whatever it costs: CLIENT NO-EVICT, and followers, who have
+    /// a limit of their own.
     pub fn is_spared(&self) -> bool {
-        self.no_evict.load(Ordering::Relaxed)
+        self.no_evict.load(Ordering::Relaxed) || self.is_follower()
     }
 
     /// A name is kept for it, for as long as it watches, subscribes to or tracks it.

@@ -43,7 +43,10 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     if engine.effects.pause.is_on(now_ms) {
         return false;
     }
-    let mut effect = Effect::default();
+    let mut effect = Effect {
+        is_apart: true,
+        ..Effect::default()
+    };
     let mut more = keep_up(engine, worker, index, now_ms);
     let mut shard = engine.keyspace.lock(index);
     // Under the lock: whoever asked for it before reads under it.
@@ -104,6 +107,7 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
     } else {
         let locked = Locked::One(index, shard);
         let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
+        txn.be_apart();
         more |= expire_fields(&mut txn, &partly);
         let outcome = txn.commit();
         engine.reclaimer.free(outcome.garbage, is_lazy);

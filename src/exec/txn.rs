@@ -189,6 +189,14 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// What happens in it need not happen together at followers.
+    #[inline]
+    pub fn be_apart(&mut self) {
+        if let Some(effect) = &mut self.effect {
+            effect.is_apart = true;
+        }
+    }
+
     /// Whether what gets this deadline goes instead, in Unix milliseconds.
     #[inline]
     pub fn is_past(&self, ms: u64) -> bool {
@@ -215,6 +223,10 @@ impl<'a> Txn<'a> {
             // Never two at once out of order.
             self.locked = Locked::None;
             self.locked = Locked::One(index, self.keyspace.lock(index));
+            if self.effect.is_none() && self.effects.wanted() {
+                // Somebody has come to hear while no shard was held.
+                self.effect = Some(Box::default());
+            }
         }
         self.locked.shard_mut(index)
     }

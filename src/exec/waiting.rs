@@ -56,7 +56,10 @@ pub struct Wait {
     /// command again.
     pub is_ready: fn(Option<Value<'_>>) -> bool,
     /// The reply when the time is over.
-    pub timed_out: fn(&mut Reply<'_>),
+    pub timed_out: Answer,
+    /// What ends it beside the time, for who waits for something else than keys; see
+    /// [`look`].
+    pub until: Option<Condition>,
     /// The command to run instead of what the client said, with its keys in the
     /// same places: what was relative to now made absolute.
     pub words: Option<Vec<Vec<u8>>>,
@@ -68,6 +71,12 @@ pub type Job = Box<dyn FnOnce(Arc<Engine>, Arc<Waiter>) -> Task + Send + Sync>;
 
 /// See [`Job`].
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Writes a reply.
+pub type Answer = Box<dyn Fn(&mut Reply<'_>) + Send + Sync>;
+
+/// Whether what is waited for has come.
+pub type Condition = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// A value of this family is there.
 pub fn holds<T: Family>(value: Option<Value<'_>>) -> bool {
@@ -128,11 +137,18 @@ impl Waiter {
 
     /// Ends it because its time is over, on the thread of a worker.
     pub fn time_out(&self, engine: &Engine, worker: usize) -> bool {
-        let is_ended = self.end(engine, self.wait.timed_out);
+        let is_ended = self.end(engine, &self.wait.timed_out);
         if is_ended {
             add(&self.calls(engine, worker).calls, 1);
         }
         is_ended
+    }
+
+    /// Ends it where its condition holds, as if its time were over.
+    fn look(&self, engine: &Engine, worker: usize) {
+        if self.wait.until.as_ref().is_some_and(|holds| holds()) {
+            self.time_out(engine, worker);
+        }
     }
 
     /// Ends it with an error, likewise.
@@ -153,6 +169,10 @@ impl Waiter {
 
     fn send(&self, engine: &Engine, out: Output) {
         engine.waiters.all.lock().remove(&self.ticket);
+        if self.wait.until.is_some() {
+            let mut conditional = engine.waiters.conditional.lock();
+            conditional.retain(|one| one.ticket != self.ticket);
+        }
         *self.client.waiter.lock() = None;
         self.client.post_reply(out, self.answered);
     }
@@ -258,6 +278,8 @@ pub enum Completed<R> {
 pub struct Waiters {
     next: AtomicU64,
     all: Mutex<HashMap<u64, Arc<Waiter>>>,
+    /// Those that wait for a condition.
+    conditional: Mutex<Vec<Arc<Waiter>>>,
 }
 
 impl Waiters {
@@ -331,7 +353,22 @@ pub(super) fn begin(
     let all = &engine.waiters.all;
     all.lock().insert(waiter.ticket, waiter.clone());
     *session.client.waiter.lock() = Some(waiter.clone());
+    if waiter.wait.until.is_some() {
+        let conditional = &engine.waiters.conditional;
+        conditional.lock().push(waiter.clone());
+        // It may have come while nobody knew of this.
+        waiter.look(engine, session.worker);
+    }
     session.waiting_for = Some(waiter);
+}
+
+/// Ends those that wait for a condition, where it holds now. On the thread of a
+/// worker.
+pub fn look(engine: &Engine, worker: usize) {
+    let all = engine.waiters.conditional.lock().clone();
+    for waiter in all {
+        waiter.look(engine, worker);
+    }
 }
 
 /// CLIENT UNBLOCK: ends what a client waits for, as if its time were over or with
@@ -384,7 +421,11 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
     }
     let now_ms = clock::unix_ms();
     let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, waiter.db, now_ms);
-    let found = txn.find(key);
+    // One whose time is over is not there, but to find that out is not to remove it.
+    let over_ms = std::mem::replace(&mut txn.over_ms, 0);
+    let is_live = |txn: &Txn<'_>, found| txn.entry(found).deadline().is_none_or(|ms| ms > over_ms);
+    let found = txn.find(key).filter(|found| is_live(&txn, *found));
+    txn.over_ms = over_ms;
     let value = found.map(|found| txn.entry(found).value());
     let mut out = Output::default();
     if (waiter.wait.is_ready)(value) {

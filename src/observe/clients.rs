@@ -12,6 +12,7 @@ pub fn flags(client: &Client) -> String {
     let is_on = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
     let all = [
         ('O', is_on(&client.monitor)),
+        ('S', client.is_follower()),
         ('P', client.is_subscriber()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
         ('b', client.is_waiting()),

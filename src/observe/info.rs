@@ -230,7 +230,8 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     let input = most(|c| c.query_held.load(Ordering::Relaxed));
     let output = most(Client::owed_held);
     let watching = |c: &&std::sync::Arc<Client>| c.watching.load(Ordering::Relaxed) > 0;
-    lines.put("connected_clients", all.len());
+    let followers = all.iter().filter(|c| c.is_follower()).count();
+    lines.put("connected_clients", all.len() - followers);
     lines.put("cluster_connections", 0);
     lines.put("maxclients", source.engine.settings.int(param::MAXCLIENTS));
     lines.put("client_recent_max_input_buffer", input);
@@ -318,14 +319,15 @@ fn memory_section(source: &Source<'_>, lines: &mut Lines) {
         "mem_fragmentation_bytes",
         memory.total(),
     );
-    lines.zeros(&[
-        "mem_not_counted_for_evict",
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_replicas_repl_buffer",
-        "mem_clients_slaves",
-    ]);
-    lines.put("mem_clients_normal", memory.clients);
+    let leading = &source.engine.leading;
+    let backlog = leading.backlog_bytes.load(Ordering::Relaxed) as usize;
+    let sent = leading.bytes_on_their_way();
+    lines.put("mem_not_counted_for_evict", sent);
+    lines.put("mem_replication_backlog", backlog);
+    lines.put("mem_total_replication_buffers", backlog + sent);
+    lines.put("mem_replicas_repl_buffer", sent);
+    lines.put("mem_clients_slaves", sent);
+    lines.put("mem_clients_normal", memory.clients.saturating_sub(sent));
     lines.zeros(&[
         "mem_cluster_links",
         "mem_cluster_slot_import",
@@ -354,17 +356,23 @@ fn persistence(source: &Source<'_>, lines: &mut Lines) {
     ]);
     lines.ratio("current_fork_perc", 0.0);
     lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    lines.put("rdb_changes_since_last_save", source.data.stats.changes);
-    lines.put("rdb_bgsave_in_progress", 0);
-    lines.put("rdb_last_save_time", source.engine.started_ms / 1000);
-    lines.put("rdb_last_bgsave_status", "ok");
-    lines.put("rdb_last_bgsave_time_sec", -1);
-    lines.put("rdb_current_bgsave_time_sec", -1);
+    let saving = &source.engine.saving;
+    let state = |is_well: bool| if is_well { "ok" } else { "err" };
+    lines.put(
+        "rdb_changes_since_last_save",
+        saving.unsaved(source.data.stats.changes),
+    );
+    lines.put("rdb_bgsave_in_progress", u8::from(saving.is_running()));
+    lines.put("rdb_last_save_time", saving.last_s());
+    lines.put("rdb_last_bgsave_status", state(saving.is_well()));
+    lines.put("rdb_last_bgsave_time_sec", saving.took_s());
+    lines.put("rdb_current_bgsave_time_sec", saving.running_s());
+    lines.put("rdb_saves", saving.saves());
+    lines.put("rdb_last_cow_size", 0);
+    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    lines.put("rdb_last_load_keys_expired", count(&saving.expired_at_load));
+    lines.put("rdb_last_load_keys_loaded", count(&saving.loaded));
     lines.zeros(&[
-        "rdb_saves",
-        "rdb_last_cow_size",
-        "rdb_last_load_keys_expired",
-        "rdb_last_load_keys_loaded",
         "aof_enabled",
         "aof_rewrite_in_progress",
         "aof_rewrite_scheduled",
@@ -402,9 +410,10 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("instantaneous_ops_per_sec", commands);
     lines.put("total_net_input_bytes", totals.net_in);
     lines.put("total_net_output_bytes", totals.net_out);
+    lines.put("total_net_repl_input_bytes", 0);
+    let leading = &source.engine.leading;
+    lines.put("total_net_repl_output_bytes", count(&leading.sent));
     lines.zeros(&[
-        "total_net_repl_input_bytes",
-        "total_net_repl_output_bytes",
         "total_net_cluster_slot_import_bytes",
         "total_net_cluster_slot_export_bytes",
     ]);
@@ -416,7 +425,9 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
         "rejected_connections",
         count(&counters.rejected_connections),
     );
-    lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    lines.put("sync_full", count(&leading.full_syncs));
+    lines.put("sync_partial_ok", count(&leading.partial_syncs));
+    lines.put("sync_partial_err", count(&leading.partial_refusals));
     lines.put("expired_keys", stats.expired);
     lines.put("expired_fields", stats.expired_fields);
     lines.ratio("expired_stale_perc", 0.0);
@@ -494,17 +505,41 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
 }
 
 fn replication(source: &Source<'_>, lines: &mut Lines) {
+    let (engine, leading) = (source.engine, &source.engine.leading);
+    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
     lines.put("role", "master");
-    lines.zeros(&["connected_slaves", "replicas_waiting_psync"]);
+    let followers = leading.followers();
+    lines.put("connected_slaves", followers.len());
+    if engine.settings.int(param::MIN_REPLICAS_TO_WRITE) > 0 {
+        lines.put("min_slaves_good_slaves", leading.good());
+    }
+    for (i, follower) in followers.iter().enumerate() {
+        lines.put(
+            &format!("slave{i}"),
+            format_args!(
+                "ip={},port={},state={},offset={},lag={},type=replica",
+                follower.ip(),
+                follower.port,
+                follower.progress().name(),
+                count(&follower.acked),
+                follower.lag_s(),
+            ),
+        );
+    }
+    lines.put("replicas_waiting_psync", 0);
     lines.put("master_failover_state", "no-failover");
-    lines.put("master_replid", &source.engine.replication_id);
+    lines.put("master_replid", leading.id());
     lines.put("master_replid2", "0".repeat(40));
-    lines.put("master_repl_offset", 0);
+    let (offset, kept) = (count(&leading.offset), count(&leading.backlog_bytes));
+    lines.put("master_repl_offset", offset);
     lines.put("second_repl_offset", -1);
-    lines.put("repl_backlog_active", 0);
-    let backlog = source.engine.settings.int(param::REPL_BACKLOG_SIZE);
+    let is_active = leading.has_backlog.load(Ordering::Relaxed);
+    lines.put("repl_backlog_active", u8::from(is_active));
+    let backlog = engine.settings.int(param::REPL_BACKLOG_SIZE);
     lines.put("repl_backlog_size", backlog);
-    lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+    let first = if is_active { offset - kept + 1 } else { 0 };
+    lines.put("repl_backlog_first_byte_offset", first);
+    lines.put("repl_backlog_histlen", kept);
 }
 
 fn cpu(source: &Source<'_>, lines: &mut Lines) {

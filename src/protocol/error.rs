@@ -143,6 +143,10 @@ errors! {
     OOM = "OOM command not allowed when used memory > 'maxmemory'.";
     /// A key, to a client that only looks on.
     REPLICA_TOUCHES_KEYS = "ERR Replica can't interact with the keyspace";
+    /// A write while fewer follow than there must be.
+    NO_REPLICAS = "NOREPLICAS Not enough good replicas to write.";
+    /// A write while no snapshot can be taken.
+    MISCONF = "MISCONF Larder is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Larder logs for details about the RDB error.";
     /// Before AUTH.
     NO_AUTH = "NOAUTH Authentication required.";
     /// AUTH with a wrong password.

@@ -7,6 +7,9 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
+/// Blobs of which so many bytes are written are let go before the rest is.
+const RELEASED_MIN: usize = if cfg!(test) { 4 } else { 1 << 20 };
+
 /// See the head of this file.
 #[derive(Default)]
 pub struct Output {
@@ -143,6 +146,26 @@ impl Output {
         self.written += n;
         if self.is_empty() {
             self.clear();
+        } else if self.blob_bytes >= RELEASED_MIN {
+            self.release();
+        }
+    }
+
+    /// Lets blobs go that are written, though others are not.
+    fn release(&mut self) {
+        let (mut count, mut bytes, mut at) = (0, 0, 0);
+        for (place, blob) in &self.blobs {
+            if self.written < place + bytes + blob.len() {
+                break;
+            }
+            (count, bytes, at) = (count + 1, bytes + blob.len(), *place);
+        }
+        if bytes >= RELEASED_MIN {
+            self.blobs.drain(..count);
+            self.bytes.drain(..at);
+            self.blobs.iter_mut().for_each(|(place, _)| *place -= at);
+            self.blob_bytes -= bytes;
+            self.written -= bytes + at;
         }
     }
 

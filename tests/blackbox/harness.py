@@ -113,9 +113,7 @@ class Server:
         command = [self.binary]
         if self.config_text is not None:
             command.append(str(self.config_path))
-        command += ["--port", str(self.port), "--bind", *self.bind.split(), "--dir", str(self.directory)]
-        if not is_larder(self.binary):
-            command += ["--save", ""]
+        command += ["--port", str(self.port), "--bind", *self.bind.split(), "--dir", str(self.directory), "--save", ""]
         command += self.args
         self.log_file = open(self.directory / "log", "wb")
 

@@ -38,11 +38,12 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         ctx.wait(Wait {
             until_ms: Some(ctx.txn.now_ms.saturating_add(ms)),
             is_ready: |_| true,
-            timed_out: |reply| {
+            timed_out: Box::new(|reply| {
                 write_head(reply, "miss");
                 reply.null();
                 write_tail(reply, -2, None, None);
-            },
+            }),
+            until: None,
             words: None,
         });
         return Ok(());

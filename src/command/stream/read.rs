@@ -242,7 +242,8 @@ fn wait(
         Some(until_ms) => ctx.wait(Wait {
             until_ms,
             is_ready,
-            timed_out: |reply| reply.null_array(),
+            timed_out: Box::new(|reply| reply.null_array()),
+            until: None,
             words,
         }),
     }

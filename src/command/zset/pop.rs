@@ -185,7 +185,8 @@ fn wait(ctx: &mut Ctx<'_, '_>, until_ms: Option<u64>) {
     ctx.wait(Wait {
         until_ms,
         is_ready: holds::<ZSet>,
-        timed_out: |reply| reply.null_array(),
+        timed_out: Box::new(|reply| reply.null_array()),
+        until: None,
         words: None,
     });
 }

@@ -160,6 +160,7 @@ impl Txn<'_> {
             self.effects.deliver(effect);
             **effect = Effect {
                 by: effect.by,
+                is_apart: effect.is_apart,
                 ..Effect::default()
             };
         }

@@ -58,6 +58,11 @@ impl<R: Read> Input<R> {
         Input { source }
     }
 
+    /// Where it is read from.
+    pub fn source(&self) -> &R {
+        &self.source
+    }
+
     /// So many bytes as they are.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], LoadError> {
         let mut bytes = [0; N];
@@ -65,7 +70,8 @@ impl<R: Read> Input<R> {
         Ok(bytes)
     }
 
-    fn byte(&mut self) -> Result<u8, LoadError> {
+    /// One byte.
+    pub fn byte(&mut self) -> Result<u8, LoadError> {
         let [byte] = self.array()?;
         Ok(byte)
     }

@@ -6,6 +6,7 @@
 //! Source: Valkey's `rdb.h` and `rdb.c`, and the formats that their comments
 //! describe.
 
+mod envelope;
 mod input;
 mod legacy;
 mod load;
@@ -17,10 +18,11 @@ mod tests;
 
 use crate::base::hash::crc64;
 use crate::config::{Settings, param};
-use crate::store::entry::Value;
+use crate::store::entry::{BLOB_MIN, NewValue, Value};
 use crate::types::object::Object;
 use crate::types::{hash, list, set, zset};
 
+pub use envelope::{Piece, ReadError, Reader, Usage, Writer};
 pub use input::{Input, LoadError};
 pub use load::load;
 pub use output::Output;
@@ -136,6 +138,17 @@ pub enum Loaded {
     Str(Vec<u8>),
     /// Anything else.
     Object(Object),
+}
+
+impl Loaded {
+    /// Hands it on in the form in which it is stored.
+    pub fn with_new_value<R>(self, take: impl FnOnce(NewValue<'_>) -> R) -> R {
+        match self {
+            Loaded::Str(bytes) if bytes.len() < BLOB_MIN => take(NewValue::encode(&bytes)),
+            Loaded::Str(bytes) => take(NewValue::Blob(bytes.into())),
+            Loaded::Object(object) => take(NewValue::Object(object)),
+        }
+    }
 }
 
 // ----- payloads -----------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! Writing: lengths, strings and numbers.
 
-use super::special;
+use super::{VERSION, special};
 use crate::base::lzf;
 use crate::base::num::{self, IntText};
 
@@ -8,6 +8,10 @@ use crate::base::num::{self, IntText};
 pub struct Output {
     bytes: Vec<u8>,
     compresses: bool,
+    version: u16,
+    /// What belongs behind the type of the next value.
+    key: Option<Vec<u8>>,
+    is_beyond: bool,
 }
 
 /// Texts up to this length may be an integer of 32 bits.
@@ -21,13 +25,61 @@ const SPECIAL: u8 = 0xc0;
 impl Output {
     /// With nothing in it.
     pub fn new(compresses: bool) -> Output {
-        let bytes = Vec::new();
-        Output { bytes, compresses }
+        Output::of_version(VERSION, compresses)
+    }
+
+    /// For readers that know this version of the format.
+    pub fn of_version(version: u16, compresses: bool) -> Output {
+        Output {
+            bytes: Vec::new(),
+            compresses,
+            version,
+            key: None,
+            is_beyond: false,
+        }
     }
 
     /// What was written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+
+    /// What was written since it was last taken.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets what was written, which is elsewhere now.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The version of the format.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// Whether something was to be written that the version has no form for.
+    pub fn is_beyond(&self) -> bool {
+        self.is_beyond
+    }
+
+    /// Notes that the version has no form for what is to be written.
+    pub fn go_beyond(&mut self) {
+        self.is_beyond = true;
+    }
+
+    /// Puts a key behind the type of the value that is written next.
+    pub fn name(&mut self, key: &[u8]) {
+        self.key = Some(key.to_vec());
+    }
+
+    /// The type of a value, and its key where it has one.
+    pub fn kind(&mut self, kind: u8) {
+        self.raw(&[kind]);
+        if let Some(key) = self.key.take() {
+            self.string(&key);
+        }
     }
 
     /// Bytes as they are.

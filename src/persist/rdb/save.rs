@@ -8,19 +8,24 @@ use crate::types::object::{Family, Object};
 use crate::types::set::Set;
 use crate::types::zset::ZSet;
 
+/// The first version whose sets may be listpacks.
+const WITH_PACKED_SETS: u16 = 11;
+/// The first version whose fields of hashes may have deadlines.
+const WITH_DEADLINES: u16 = 80;
+
 /// Writes a value behind its type.
 pub fn save(value: Value<'_>, out: &mut Output) {
     match value {
         Value::Int(n) => {
-            out.raw(&[kind::STRING]);
+            out.kind(kind::STRING);
             out.int(n);
         }
         Value::Str(text) => {
-            out.raw(&[kind::STRING]);
+            out.kind(kind::STRING);
             out.string(text);
         }
         Value::Blob(blob) => {
-            out.raw(&[kind::STRING]);
+            out.kind(kind::STRING);
             out.string(blob);
         }
         Value::Object(object) => save_object(&object.get(), out),
@@ -39,7 +44,7 @@ pub fn save_object(object: &Object, out: &mut Output) {
 }
 
 fn save_list(list: &List, out: &mut Output) {
-    out.raw(&[kind::LIST_LISTPACKS]);
+    out.kind(kind::LIST_LISTPACKS);
     out.length(list.bodies().count() as u64);
     for body in list.bodies() {
         match body {
@@ -58,17 +63,20 @@ fn save_list(list: &List, out: &mut Output) {
 fn save_hash(hash: &Hash, out: &mut Output) {
     let table = match hash {
         Hash::Packed(pack) => {
-            out.raw(&[kind::HASH_LISTPACK]);
+            out.kind(kind::HASH_LISTPACK);
             out.string(pack.as_bytes());
             return;
         }
         Hash::Table(table) => table,
     };
     let with_deadlines = table.due_ms().is_some();
-    out.raw(&[match with_deadlines {
+    if with_deadlines && out.version() < WITH_DEADLINES {
+        out.go_beyond();
+    }
+    out.kind(match with_deadlines {
         true => kind::HASH_WITH_DEADLINES,
         false => kind::HASH,
-    }]);
+    });
     out.length(table.len() as u64);
     for field in table.iter() {
         out.string(field.name);
@@ -83,15 +91,21 @@ fn save_hash(hash: &Hash, out: &mut Output) {
 fn save_set(set: &Set, out: &mut Output) {
     match set {
         Set::Ints(ints) => {
-            out.raw(&[kind::SET_INTSET]);
+            out.kind(kind::SET_INTSET);
             out.string(ints.as_bytes());
         }
+        Set::Packed(pack) if out.version() < WITH_PACKED_SETS => {
+            out.kind(kind::SET);
+            out.length(pack.len() as u64);
+            let members = pack.iter();
+            members.for_each(|member| member.with_bytes(|text| out.string(text)));
+        }
         Set::Packed(pack) => {
-            out.raw(&[kind::SET_LISTPACK]);
+            out.kind(kind::SET_LISTPACK);
             out.string(pack.as_bytes());
         }
         Set::Table(dict) => {
-            out.raw(&[kind::SET]);
+            out.kind(kind::SET);
             out.length(dict.len() as u64);
             dict.iter().for_each(|member| out.string(member.key()));
         }
@@ -100,11 +114,11 @@ fn save_set(set: &Set, out: &mut Output) {
 
 fn save_zset(zset: &ZSet, out: &mut Output) {
     if let ZSet::Packed(pack) = zset {
-        out.raw(&[kind::ZSET_LISTPACK]);
+        out.kind(kind::ZSET_LISTPACK);
         out.string(pack.as_bytes());
         return;
     }
-    out.raw(&[kind::ZSET]);
+    out.kind(kind::ZSET);
     out.length(Family::len(zset) as u64);
     // The highest first: Valkey's lists take each at their head at once.
     for (member, score) in zset.iter().rev() {

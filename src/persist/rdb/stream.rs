@@ -9,11 +9,17 @@ use crate::types::stream::{Group, Id, IdMap, Log, Node, Pending, Stream};
 
 /// A group that does not know how many entries it has read.
 const UNKNOWN: u64 = u64::MAX;
+/// The first version whose consumers tell when they were active.
+const WITH_ACTIVITY: u16 = 11;
 
 /// Writes a stream behind its type.
 pub(super) fn save(stream: &Stream, out: &mut Output) {
     let log = stream.log();
-    out.raw(&[kind::STREAM]);
+    let tells_activity = out.version() >= WITH_ACTIVITY;
+    out.kind(match tells_activity {
+        true => kind::STREAM,
+        false => kind::STREAM_2,
+    });
     out.length(log.node_count() as u64);
     for (id, node) in log.nodes() {
         out.string(&id.to_bytes());
@@ -29,7 +35,7 @@ pub(super) fn save(stream: &Stream, out: &mut Output) {
         out.string(name);
         save_id(group.last_id, out);
         out.length(group.entries_read.unwrap_or(UNKNOWN));
-        save_group(group, out);
+        save_group(group, tells_activity, out);
     }
 }
 
@@ -38,7 +44,7 @@ fn save_id(id: Id, out: &mut Output) {
     out.length(id.seq);
 }
 
-fn save_group(group: &Group, out: &mut Output) {
+fn save_group(group: &Group, tells_activity: bool, out: &mut Output) {
     out.length(group.pending().len() as u64);
     for (id, pending) in group.pending().iter() {
         out.raw(&id.to_bytes());
@@ -49,7 +55,9 @@ fn save_group(group: &Group, out: &mut Output) {
     for consumer in group.consumers() {
         out.string(consumer.name());
         out.raw(&consumer.seen_ms.to_le_bytes());
-        out.raw(&consumer.active_ms.to_le_bytes());
+        if tells_activity {
+            out.raw(&consumer.active_ms.to_le_bytes());
+        }
         out.length(consumer.pending().len() as u64);
         for (id, ()) in consumer.pending().iter() {
             out.raw(&id.to_bytes());
