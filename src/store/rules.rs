@@ -64,6 +64,48 @@ impl TableId {
     }
 }
 
+/// A policy that may match: first by the first eight bytes of the key, in one
+/// comparison.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    mask: u64,
+    head: u64,
+    prefix_len: u16,
+    slot: Slot,
+    /// Those bytes, and the length, say it all.
+    is_all: bool,
+}
+
+impl Asked {
+    fn new(slot: Slot, policy: &Policy) -> Asked {
+        let prefix = policy.pattern.prefix();
+        let mask = match prefix.len() {
+            0 => 0,
+            n => u64::MAX >> (64 - 8 * n.min(8)),
+        };
+        Asked {
+            mask,
+            head: head_of(prefix) & mask,
+            prefix_len: prefix.len() as u16,
+            slot,
+            is_all: policy.pattern.is_prefix() && prefix.len() <= 8,
+        }
+    }
+}
+
+/// The first eight bytes, filled up with zeros.
+#[inline]
+fn head_of(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(head) => u64::from_le_bytes(*head),
+        None => {
+            let mut head = [0; 8];
+            head[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(head)
+        }
+    }
+}
+
 /// See the head of this file. Never changed: a change makes another.
 #[derive(Debug)]
 pub struct Rules {
@@ -74,9 +116,9 @@ pub struct Rules {
     /// By slot - 1: what is learned of a policy's keys, through all its definitions.
     typical: Vec<Arc<Typical>>,
     next_age: u64,
-    /// Slots in the order in which they are asked, for each first byte of a key, and
-    /// behind these for the empty key.
-    asked: Vec<Slot>,
+    /// Who is asked, in order, for each first byte of a key, and behind these for the
+    /// empty key.
+    asked: Vec<Asked>,
     /// Where the part of a first byte begins; that of the empty key is the last.
     parts: Box<[u16; 258]>,
 }
@@ -112,7 +154,7 @@ impl Rules {
                 Some(&byte) => usize::from(byte) == first,
             };
             let all = order.iter().filter(|(_, p)| may_match(p));
-            asked.extend(all.map(|(slot, _)| *slot));
+            asked.extend(all.map(|(slot, policy)| Asked::new(*slot, policy)));
         }
         parts[257] = asked.len() as u16;
         Rules {
@@ -136,11 +178,13 @@ impl Rules {
     pub fn slot_of(&self, key: &[u8]) -> Slot {
         let first = key.first().map_or(256, |&byte| byte.into());
         let (from, to) = (self.parts[first], self.parts[first + 1]);
-        for &slot in &self.asked[usize::from(from)..usize::from(to)] {
-            if let Some(policy) = self.get(slot)
-                && policy.pattern.matches(key)
-            {
-                return slot;
+        let head = head_of(key);
+        for asked in &self.asked[usize::from(from)..usize::from(to)] {
+            if head & asked.mask != asked.head || key.len() < asked.prefix_len.into() {
+                continue;
+            }
+            if asked.is_all || self.get(asked.slot).is_some_and(|p| p.pattern.matches(key)) {
+                return asked.slot;
             }
         }
         0
@@ -191,7 +235,7 @@ impl Rules {
             self.parts[usize::from(first) + 1],
         );
         let mut slots = Vec::new();
-        for &slot in &self.asked[usize::from(from)..usize::from(to)] {
+        for &Asked { slot, .. } in &self.asked[usize::from(from)..usize::from(to)] {
             let pattern = &self.get(slot)?.pattern;
             let own = pattern.prefix();
             let shared = own.len().min(prefix.len());
@@ -311,6 +355,8 @@ mod tests {
             ("b", "all"),
             ("", "all"),
             ("zz", "all"),
+            ("a:b", "a1"),
+            ("a", "all"),
         ] {
             assert_eq!(name_of(&rules, key), name, "{key}");
         }

@@ -108,7 +108,12 @@ impl Txn<'_> {
         let db = self.db;
         self.shard_of(shard);
         let sight = self.sight(shard, db, key);
-        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let slot = match sight {
+            Sight::Fresh(found) | Sight::Stale(found) if found.id != TableId::PLAIN => {
+                found.id.slot()
+            }
+            _ => self.locked.shard(shard).rules.slot_of(key.bytes),
+        };
         let policy = self.in_force(shard, slot, key.digest);
         match sight {
             Sight::Fresh(found) => {
