@@ -346,20 +346,22 @@ impl Addresses {
     fn give_up(&mut self, now_ns: u64) {
         let is_full = self.states.len() >= ADDRESSES_MAX;
         let looks = if is_full { LOOKS_WHEN_FULL } else { LOOKS };
-        let from = self.hand.map_or(Bound::Unbounded, Bound::Excluded);
+        let (behind, up_to) = match self.hand {
+            Some(hand) => (Bound::Excluded(hand), Bound::Included(hand)),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let rest = self.states.range((behind, Bound::Unbounded));
+        let again = self.states.range((Bound::Unbounded, up_to));
         // Who has a reference got it under this lock, and may count at any time.
-        let seen: SmallVec<[(Source, Option<u64>); LOOKS_WHEN_FULL]> = self
-            .states
-            .range((from, Bound::Unbounded))
-            .take(looks)
+        let seen: SmallVec<[(Source, Option<u64>); LOOKS_WHEN_FULL]> = rest
+            .chain(again)
+            .take(looks.min(self.states.len()))
             .map(|(source, state)| {
                 let is_held = Arc::strong_count(state) > 1;
                 (*source, (!is_held).then(|| state.load(Ordering::Relaxed)))
             })
             .collect();
-        // Behind the last one, from the front again.
-        let is_end = seen.len() < looks;
-        self.hand = seen.last().filter(|_| !is_end).map(|(source, _)| *source);
+        self.hand = seen.last().map(|(source, _)| *source);
         let free = |(source, tat_ns): &(Source, Option<u64>)| Some((*source, (*tat_ns)?));
         let mut free: SmallVec<[(Source, u64); LOOKS_WHEN_FULL]> =
             seen.iter().filter_map(free).collect();

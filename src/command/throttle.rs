@@ -205,7 +205,7 @@ mod tests {
                 ("pexpiretime k", ":2000000180000"),
             ],
         );
-        time.pass(180_000);
+        time.pass(180_001);
         check(kit, &[("exists k", ":0")]);
     }
 

@@ -146,17 +146,18 @@ def test_refusals_are_counted_as_errors(limited):
         assert allowed(c, 10) == 3
     with server.redis() as r:
         stats = r.info("errorstats")
-        assert stats["errorstat_RATELIMIT"] == {"count": 7}
+        assert stats["errorstat_RATELIMIT"] == "count=7"
         assert r.info("commandstats")["cmdstat_get"]["rejected_calls"] == 7
 
 
 def test_a_command_that_waits_counts_once(limited):
-    server = limited("rate-limit anonymous 2/d")
+    server = limited("rate-limit address 127.0.0.2 2/d")
     with server.raw(source="127.0.0.2") as c, server.redis() as r:
         c.send(b"BLPOP l 0\r\n")
-        eventually(lambda: r.info("clients")["blocked_clients"] == 1 and r.config_set("rate-limit", ""), "it waits")
+        eventually(lambda: r.info("clients")["blocked_clients"] == 1, "it waits")
         r.rpush("l", "x")
         c.hears(["l", "x"])
+        assert allowed(c) == 1
 
 
 # ----- CL.THROTTLE -------------------------------------------------------------
@@ -187,7 +188,7 @@ def test_the_state_is_a_string_that_goes_when_all_is_earned(redis_client):
     assert throttle(r, "k", 0, 1, 60, 0) == [0, 1, 1, -1, 0]
     assert not r.exists("k")
     throttle(r, "k", 0, 1, 60)
-    assert r.type("k") == b"string" and 59_000 <= r.pttl("k") <= 60_000
+    assert r.type("k") == b"string" and 59_000 <= r.pttl("k") <= 60_001
     arrival_ns, deadline_ms = int(r.get("k")), r.execute_command("PEXPIRETIME", "k")
     assert 0 <= deadline_ms * 1_000_000 - arrival_ns < 1_000_000
     throttle(r, "quick", 0, 1000, 1)

@@ -274,7 +274,7 @@ fn the_table_forgets_what_is_past_and_never_grows_beyond_its_bound() {
     // All are past now: they go as others come.
     for i in 0..ADDRESSES_MAX as u32 {
         table
-            .state_of(source(1 << 30 | i), 6)
+            .state_of(source((1 << 30) | i), 6)
             .store(u64::MAX, Ordering::Relaxed);
     }
     let old = table
