@@ -55,6 +55,7 @@ need nodejs has node
 need npm has npm
 need redis-tools has redis-cli
 need redis-server has redis-server
+need prometheus has promtool
 if [ ${#missing[@]} -gt 0 ]; then
     step as_root env DEBIAN_FRONTEND=noninteractive apt-get update
     step as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
