@@ -120,14 +120,10 @@ fn write_spread(reply: &mut Reply<'_>, spread: &Spread) {
 #[cfg(test)]
 mod tests {
     use super::super::testkit::Kit;
-    use crate::config::policy::Policy;
-    use crate::store::rules::Rules;
 
     fn governed() -> Kit {
-        let kit = Kit::new();
-        let policy = Policy::parse(&["a", "a:*"]).expect("a policy");
-        let rules = Rules::default().with(policy).expect("a slot");
-        kit.engine.keyspace.set_rules(rules);
+        let mut kit = Kit::new();
+        kit.policy("a a:*");
         kit
     }
 

@@ -37,8 +37,6 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::super::testkit::Kit;
-    use crate::config::policy::Policy;
-    use crate::store::rules::Rules;
 
     /// The titles of the sections in a reply.
     fn titles(reply: &str) -> Vec<&str> {
@@ -155,9 +153,7 @@ mod tests {
     #[test]
     fn what_the_cache_is_worth_is_told_for_all_keys_and_for_each_policy() {
         let mut kit = Kit::new();
-        let policy = Policy::parse(&["a:b", "a:*"]).expect("a policy");
-        let rules = Rules::default().with(policy).expect("a slot");
-        kit.engine.keyspace.set_rules(rules);
+        kit.policy("a:b a:*");
         for line in ["get a:1", "set a:1 x", "get a:1", "get other"] {
             kit.run(line);
         }

@@ -300,16 +300,10 @@ pub fn quantile(spread: &Spread, part: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::command::testkit::Kit;
-    use crate::config::policy::Policy;
-    use crate::store::rules::Rules;
 
     fn kit(policies: &[&str]) -> Kit {
-        let kit = Kit::new();
-        let parse = |line: &&str| Policy::parse(&line.split(' ').collect::<Vec<_>>());
-        let rules = policies.iter().fold(Rules::default(), |rules, line| {
-            rules.with(parse(line).expect("a policy")).expect("a slot")
-        });
-        kit.engine.keyspace.set_rules(rules);
+        let mut kit = Kit::new();
+        policies.iter().for_each(|line| kit.policy(line));
         kit
     }
 

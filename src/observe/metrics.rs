@@ -683,15 +683,11 @@ mod tests {
 
     use super::*;
     use crate::command::testkit::Kit;
-    use crate::config::policy::Policy;
-    use crate::store::rules::Rules;
 
     #[test]
     fn every_line_is_a_comment_or_a_sample_of_the_family_above_it() {
         let mut kit = Kit::new();
-        let policy = Policy::parse(&["a", "a:*"]).expect("a policy");
-        let rules = Rules::default().with(policy).expect("a slot");
-        kit.engine.keyspace.set_rules(rules);
+        kit.policy("a a:*");
         for line in ["get a:1", "set a:1 x", "get a:1", "nosuch"] {
             kit.run(line);
         }

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from harness import REPOSITORY, Server, eventually, free_port
+from resp import NIL, OK
 
 CONF = REPOSITORY / "conf"
 
@@ -108,6 +109,49 @@ def test_reads_are_counted_the_same_by_every_way_to_the_figures(served):
     found = samples(web.ask("/metrics")[2])
     assert found['cache_requests_total{policy="(none)",status="hit"}'] == 0
     assert 'cache_hit_rate{policy="(none)"}' not in found
+
+
+def test_a_policy_tells_what_its_requests_met(served):
+    server, web = served
+    with server.raw(3) as c:
+        c.call("FLUSHALL")
+        c.says("CACHE.POLICY SET course course:* ttl 10m null-ttl 60s lease 30s", OK)
+        c.call("CONFIG", "RESETSTAT")
+        c.says("GET course:1", NIL)  # never seen; with a lease to fill it
+        c.says("SET course:1 v", OK)
+        c.says("GET course:1", "v")
+        c.call("CACHE.NULL", "course:2")
+        for _ in range(4):
+            c.says("GET course:2", NIL)
+        c.call("CACHE.INVALIDATE", "KEY", "course:1")
+        c.says("GET course:1", NIL)
+        (row,) = c.call("CACHE.STATS", "course").values()
+        info = c.call("INFO", "cache").decode()
+    assert (row[b"pattern"], row[b"enabled"]) == (b"course:*", b"yes")
+    assert (row[b"requests"], row[b"hits"], row[b"null_hits"], row[b"misses"]) == (7, 1, 4, 2)
+    assert (row[b"misses_never_seen"], row[b"misses_invalidated"]) == (1, 1)
+    assert row[b"hit_rate"] == pytest.approx(5 / 7) and row[b"penetration_rate"] == pytest.approx(4 / 7)
+    assert (row[b"nulls"], row[b"penetration_attempts"]) == (1, 5)
+    assert (row[b"leases_granted"], row[b"leases_filled"], row[b"load_ms"][b"count"]) == (2, 1, 1)
+    (line,) = [line for line in info.splitlines() if line.startswith("cache_policy_course:")]
+    assert "requests=7,hits=1,null_hits=4," in line
+    found = samples(web.ask("/metrics")[2])
+    for name, value in {
+        'cache_requests_total{policy="course",status="hit"}': 1,
+        'cache_requests_total{policy="course",status="null"}': 4,
+        'cache_requests_total{policy="course",status="miss"}': 2,
+        'cache_misses_total{policy="course",reason="never_seen"}': 1,
+        'cache_misses_total{policy="course",reason="invalidated"}': 1,
+        'cache_penetration_attempts_total{policy="course"}': 5,
+        'cache_leases_total{policy="course",event="granted"}': 2,
+        'cache_load_seconds_count{policy="course"}': 1,
+        'cache_null_keys{policy="course"}': 1,
+    }.items():
+        assert found[name] == value, name
+    with server.raw() as c:
+        c.says("CACHE.POLICY DEL course", OK)
+        c.call("FLUSHALL")
+        c.call("CONFIG", "RESETSTAT")
 
 
 def test_a_policy_that_is_not_there_is_an_error(served):
