@@ -55,6 +55,13 @@ const CHECKS: &[Check] = &[
         },
     ),
     (
+        |engine| engine.saving.refuses_writes(&engine.settings),
+        Reason {
+            text: "the last snapshot failed (stop-writes-on-bgsave-error): writes are refused",
+            is_serious: true,
+        },
+    ),
+    (
         |engine| engine.clients.len() as i64 >= engine.settings.int(param::MAXCLIENTS),
         Reason {
             text: "there are maxclients clients: others are turned away",
