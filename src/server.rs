@@ -18,6 +18,7 @@ use crate::exec::{client_eviction, files, latency, logging, room, saving, sweep}
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
 use crate::net::worker::{self, Handle};
+use crate::observe::http;
 use crate::persist::rdb;
 use crate::persist::save;
 use crate::persist::snapshot::{self, Present, Refusal};
@@ -147,6 +148,8 @@ async fn serve(
         entitle(&engine, title);
     }
     command::configure(&engine);
+    // Before the data is there: whoever asks is told that it is not yet.
+    http::start(&engine);
     if let Err(message) = load(&engine) {
         warning!("{message}");
         return 1;
@@ -199,6 +202,7 @@ async fn serve(
         acceptors.open(listener);
         notice!("Ready to accept connections {kind}");
     }
+    http::note_serving(&engine);
     let rebinding = acceptors.clone();
     // Set once, here.
     let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));

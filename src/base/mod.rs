@@ -1,4 +1,5 @@
-//! What every other layer stands on: time, randomness, hashes, numbers, glob.
+//! What every other layer stands on: time, randomness, hashes, numbers, glob,
+//! listening sockets.
 //!
 //! **Invariant:** imports nothing of this crate, and knows nothing of keys,
 //! clients or the protocol.
@@ -12,6 +13,7 @@ mod grisu;
 pub mod hash;
 pub mod heap;
 pub mod histogram;
+pub mod listen;
 pub mod log;
 pub mod lzf;
 pub mod num;

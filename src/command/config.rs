@@ -1,11 +1,13 @@
 //! CONFIG: the parameters in force, and the counters' beginning.
 
 use super::{help, policy};
+use crate::cache::warming;
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
 use crate::exec::{files, logging};
+use crate::observe::{cache, http};
 use crate::protocol::error::Error;
 use crate::store::shard::Stats;
 
@@ -195,6 +197,13 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
             reason: reason.into(),
         })?;
     }
+    let answering = [param::HTTP_PORT.name(), param::HTTP_BIND.name()];
+    if let Some(name) = answering.into_iter().find(|name| is_changed(name)) {
+        http::rebind(engine).map_err(|error| Refusal {
+            name,
+            reason: format!("HTTP can't be answered there: {error}"),
+        })?;
+    }
     // Cheap, and right whatever of it changed.
     super::configure(engine);
     logging::configure(settings);
@@ -218,8 +227,11 @@ fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn reset_stat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.engine.reset_totals();
+    ctx.engine.service::<warming::Figures>().reset();
     for index in 0..ctx.txn.shards() {
-        let stats = &mut ctx.txn.shard(index).stats;
+        let shard = ctx.txn.shard(index);
+        cache::reset(shard);
+        let stats = &mut shard.stats;
         // What the next snapshot would have to save is no statistic.
         *stats = Stats {
             changes: stats.changes,

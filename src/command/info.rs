@@ -53,9 +53,9 @@ mod tests {
     fn sections_come_in_their_own_order_and_once() {
         let mut kit = Kit::new();
         let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats \
-                       Cluster Keyspace";
+                       Cluster Cache Keyspace";
         let all = "Server TLS Clients Memory Persistence Stats Replication CPU Modules Commandstats \
-                   Errorstats Latencystats Cluster Keyspace Scripting Engines";
+                   Errorstats Latencystats Cluster Cache Keyspace Scripting Engines";
         for (words, expected) in [
             ("", default),
             ("default", default),
@@ -148,6 +148,24 @@ mod tests {
         assert_eq!(field(&stats, "errorstat_MINE1"), "count=2");
         assert_eq!(field(&stats, "errorstat_ERRORSTATS_OVERFLOW"), "count=72");
         assert_eq!(field(&stats, "errorstat_ERR"), "count=1");
+    }
+
+    #[test]
+    fn what_the_cache_is_worth_is_told_for_all_keys_and_for_each_policy() {
+        let mut kit = Kit::new();
+        kit.policy("a:b a:*");
+        for line in ["get a:1", "set a:1 x", "get a:1", "get other"] {
+            kit.run(line);
+        }
+        let reply = kit.run("info cache");
+        assert_eq!(field(&reply, "cache_policies"), "1");
+        assert_eq!(field(&reply, "cache_requests"), "3");
+        assert_eq!(field(&reply, "cache_hit_rate"), "0.3333");
+        assert_eq!(field(&reply, "cache_misses_never_seen"), "1");
+        let policy = field(&reply, "cache_policy_a%3Ab");
+        assert!(policy.starts_with("keys=1,bytes="), "{policy}");
+        assert!(policy.contains(",requests=2,hits=1,"), "{policy}");
+        assert!(policy.contains(",hit_rate=0.5000,"), "{policy}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::store::rules::Rules;
 
 mod bitmap;
 mod cache;
+mod cache_stats;
 mod client;
 mod client_filter;
 mod client_tracking;
@@ -87,6 +88,7 @@ const FAMILIES: &[&[Spec]] = &[
     throttle::SPECS,
     save::SPECS,
     replication::SPECS,
+    cache_stats::SPECS,
     server::SPECS,
 ];
 

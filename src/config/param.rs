@@ -66,6 +66,10 @@ params! {
     BIND: Structured("bind", "127.0.0.1 -::1", Kind::Addresses).in_force();
     /// TCP port; 0 for none.
     PORT: Int("port", "6379", 0..=65535).in_force();
+    /// TCP port of the HTTP endpoint with the server's figures and health; 0 for none.
+    HTTP_PORT: Int("http-port", "8379", 0..=65535).in_force();
+    /// Addresses of it, as `bind` takes them.
+    HTTP_BIND: Structured("http-bind", "127.0.0.1 -::1", Kind::Addresses).in_force();
     /// Path of a UNIX socket to listen on; empty for none.
     UNIXSOCKET: Text("unixsocket", "").immutable().in_force();
     /// Mode of the UNIX socket; 0 for what the process's mask gives.

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::kind::{Value, name_of};
 use super::load::Directive;
-use super::param::{self, Access, Bits, Choice, Flag, Int, TABLE, Text};
+use super::param::{self, Access, Bits, Choice, Flag, Int, Structured, TABLE, Text};
 use super::policies::Policies;
 use super::rates::RateLimit;
 use super::structured::{OomScores, OutputLimits, Primary, SavePoint};
@@ -157,7 +157,12 @@ impl Settings {
 
     /// The addresses to listen on, as they are written; empty for none.
     pub fn bind(&self) -> Vec<Arc<[u8]>> {
-        self.exact(param::BIND.index(), |value| match value {
+        self.addresses(param::BIND)
+    }
+
+    /// Addresses, as they are written; empty for none.
+    pub fn addresses(&self, handle: Structured) -> Vec<Arc<[u8]>> {
+        self.exact(handle.index(), |value| match value {
             Value::Addresses(all) => Some(all.clone()),
             _ => None,
         })

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::Accepted;
 use super::worker::{Delivery, Handle};
+use crate::base::listen;
 use crate::config::param;
 use crate::exec::engine::Engine;
 use crate::exec::session::Arrival;
@@ -32,8 +33,7 @@ pub enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
-/// Opens a listening socket on each address of a `bind` directive. A `-` in
-/// front of one lets it be absent; `*` and `::*` stand for all of a family.
+/// Opens a listening socket on each address of a `bind` directive ([`listen::tcp`]).
 ///
 /// # Errors
 /// An address that is not there or is taken: its text, and what the system says.
@@ -42,53 +42,10 @@ pub fn bind_tcp(
     port: u16,
     backlog: i32,
 ) -> Result<Vec<Listener>, (String, io::Error)> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let text = String::from_utf8_lossy(address);
-        let (optional, host) = match text.strip_prefix('-') {
-            Some(host) => (true, host),
-            None => (false, &text[..]),
-        };
-        match listen_on(host, port, backlog) {
-            Ok(listener) => listeners.push(Listener::Tcp(listener)),
-            Err(error) if optional && is_absent(&error) => {
-                verbose!("Not listening on {host}:{port}: {error}");
-            }
-            Err(error) => return Err((format!("{host}:{port}"), error)),
-        }
-    }
-    Ok(listeners)
-}
-
-/// An address that this machine does not have, or of a family that it does not speak.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported | io::ErrorKind::NotFound
-    ) || matches!(
-        error.raw_os_error(),
-        Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)
-    )
-}
-
-fn listen_on(host: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
-    let address = match host {
-        "*" => SocketAddr::from(([0, 0, 0, 0], port)),
-        "::*" => SocketAddr::from(([0u16; 8], port)),
-        _ => (host, port)
-            .to_socket_addrs()?
-            .next()
-            .ok_or(io::ErrorKind::AddrNotAvailable)?,
-    };
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    TcpListener::from_std(socket.into())
+    let sockets = listen::tcp(addresses, port, backlog)?.into_iter();
+    let open = |socket| TcpListener::from_std(socket).map(Listener::Tcp);
+    let listeners: io::Result<Vec<Listener>> = sockets.map(open).collect();
+    listeners.map_err(|error| (format!("port {port}"), error))
 }
 
 /// Opens a listening socket in the file system, in the place of an old one.

@@ -7,6 +7,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
+use super::cache::{Cache, Row, Warming};
 use super::memory::{Data, Memory, Overshoot, show};
 use super::process::{self, CpuTime};
 use crate::base::{clock, hash};
@@ -15,6 +16,7 @@ use crate::exec::engine::{Engine, Worker};
 use crate::exec::session::Client;
 use crate::exec::totals::{CallTotals, Totals};
 use crate::exec::txn::Txn;
+use crate::store::figures::REASON_NAMES;
 use crate::store::memory;
 
 /// What the sections are written from: one look at everything.
@@ -22,6 +24,7 @@ struct Source<'a> {
     used_bytes: usize,
     engine: &'a Engine,
     data: Data,
+    cache: Cache,
     totals: Totals,
     now_ms: u64,
 }
@@ -43,6 +46,7 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("errorstats", "Errorstats", true, error_stats),
     ("latencystats", "Latencystats", false, latency_stats),
     ("cluster", "Cluster", true, cluster),
+    ("cache", "Cache", true, cache),
     ("keyspace", "Keyspace", true, keyspace),
     (
         "scriptingengines",
@@ -60,17 +64,18 @@ const DEBUG: &str = "debug";
 /// come unasked. A word that names none stands for nothing.
 pub fn render(engine: &Engine, txn: &mut Txn<'_>, words: &[&[u8]]) -> String {
     let now_ms = txn.now_ms;
-    sections(engine, || Data::gather(txn), now_ms, words)
+    let gather = || (Data::gather(txn), Cache::gather(txn));
+    sections(engine, gather, now_ms, words)
 }
 
 /// All sections but for what the shards say, whose locks somebody may hold for ever.
 pub fn render_without_data(engine: &Engine) -> String {
-    sections(engine, Data::default, clock::unix_ms(), &[b"all"])
+    sections(engine, Default::default, clock::unix_ms(), &[b"all"])
 }
 
 fn sections(
     engine: &Engine,
-    gather: impl FnOnce() -> Data,
+    gather: impl FnOnce() -> (Data, Cache),
     now_ms: u64,
     words: &[&[u8]],
 ) -> String {
@@ -83,10 +88,12 @@ fn sections(
     let default = words.is_empty() || says("default");
     // Before the answer itself takes memory.
     let used_bytes = crate::store::memory::used_bytes();
+    let (data, cache) = gather();
     let source = Source {
         engine,
         used_bytes,
-        data: gather(),
+        data,
+        cache,
         totals: engine.totals(),
         now_ms,
     };
@@ -622,6 +629,73 @@ fn debug(source: &Source<'_>, lines: &mut Lines) {
     lines.put("eventloop_duration_max", most(|w| &w.stretch_max_ns) / 1000);
     lines.put("eventloop_cmd_per_cycle_max", most(|w| &w.batch_max));
     lines.zeros(&["io_threaded_reads_pending", "io_threaded_writes_pending"]);
+}
+
+fn cache(source: &Source<'_>, lines: &mut Lines) {
+    let total = source.cache.total();
+    lines.put("cache_policies", source.cache.policies());
+    lines.put("cache_requests", total.requests());
+    lines.put("cache_misses", total.missed());
+    lines.put("cache_hit_rate", Rate(total.hit_rate()));
+    lines.put("cache_penetration_rate", Rate(total.penetration_rate()));
+    lines.put("cache_penetration_attempts", total.penetration_attempts());
+    for (name, count) in total.figures.counts() {
+        lines.put(&format!("cache_{name}"), count);
+    }
+    for (reason, count) in REASON_NAMES.iter().zip(total.figures.misses) {
+        lines.put(&format!("cache_misses_{reason}"), count);
+    }
+    lines.put("cache_nulls", total.nulls);
+    lines.put("cache_null_bytes", total.null_bytes);
+    lines.put("cache_departed", total.departed);
+    lines.put("cache_departed_bytes", total.departed_bytes);
+    lines.put("cache_leases_held", total.leases);
+    let warming = Warming::gather(source.engine);
+    lines.put("cache_warming_in_progress", u8::from(warming.is_running));
+    lines.put("cache_warming_runs", warming.runs);
+    lines.put("cache_warming_failures", warming.failures);
+    lines.put("cache_warming_announced", warming.announced);
+    lines.put("cache_warming_duration_ms", warming.duration_ms);
+    for row in source.cache.rows.iter().filter(|row| row.pattern.is_some()) {
+        // What stands before the first colon is the field's name.
+        let name = format!("cache_policy_{}", row.name.replace(':', "%3A"));
+        lines.put(&name, show_policy(row));
+    }
+}
+
+fn show_policy(row: &Row) -> String {
+    let figures = &row.figures;
+    format!(
+        "keys={},bytes={},nulls={},null_bytes={},requests={},hits={},null_hits={},stale_hits={},\
+         misses={},hit_rate={},penetration_rate={},fills={},null_fills={},fence_drops={},\
+         leases_held={},evicted={},invalidated={}",
+        row.keys,
+        row.bytes,
+        row.nulls,
+        row.null_bytes,
+        row.requests(),
+        figures.hits,
+        figures.null_hits,
+        figures.stale_hits,
+        row.missed(),
+        Rate(row.hit_rate()),
+        Rate(row.penetration_rate()),
+        figures.fills,
+        figures.null_fills,
+        figures.fence_drops,
+        row.leases,
+        figures.evicted,
+        figures.invalidated,
+    )
+}
+
+/// A share of all requests; 0 where there was none.
+struct Rate(Option<f64>);
+
+impl Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.4}", self.0.unwrap_or(0.0))
+    }
 }
 
 fn keyspace(source: &Source<'_>, lines: &mut Lines) {

@@ -114,6 +114,9 @@ class Server:
         if self.config_text is not None:
             command.append(str(self.config_path))
         command += ["--port", str(self.port), "--bind", *self.bind.split(), "--dir", str(self.directory), "--save", ""]
+        if is_larder(self.binary):
+            # One of many on this machine: the port that all would have by default is nobody's.
+            command += ["--http-port", "0"]
         command += self.args
         self.log_file = open(self.directory / "log", "wb")
 

@@ -51,7 +51,13 @@ fn names_and_defaults_are_those_of_valkey_but_for_a_few() {
         "syslog-ident",
     ];
     // What Valkey does not have.
-    const OWN: &[&str] = &["null-max", "policyfile", "rate-limit"];
+    const OWN: &[&str] = &[
+        "http-bind",
+        "http-port",
+        "null-max",
+        "policyfile",
+        "rate-limit",
+    ];
     let settings = Settings::default();
     let mut ours = get(&settings, &["*"]);
     ours.retain(|(name, _)| !OWN.contains(&name.as_str()));
