@@ -89,6 +89,7 @@ pub fn configure(engine: &Engine) {
     engine.configure();
     crate::cache::limits::configure(engine);
     crate::pubsub::configure(engine);
+    crate::cache::refresh::configure(engine);
 }
 
 /// The table of all commands.

@@ -654,6 +654,12 @@ impl Clients {
         client
     }
 
+    /// A client that is none of theirs: the server itself.
+    pub fn unlisted(&self, from: Arrival) -> Arc<Client> {
+        let (owed, memory) = (self.owed.clone(), self.memory.clone());
+        Arc::new(Client::new(0, from, owed, memory))
+    }
+
     /// Lets a client go.
     pub fn remove(&self, id: u64) {
         self.all.lock().remove(&id);
