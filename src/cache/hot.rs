@@ -17,8 +17,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use crate::base::num;
-use crate::config::{quote, split};
 use crate::config::policy::Mode;
+use crate::config::{quote, split};
 use crate::exec::engine::Engine;
 use crate::store::figures::Figures;
 use crate::store::rules::{Rules, Slot, TableId};
@@ -240,10 +240,6 @@ fn parse(line: &[u8]) -> Option<HotKey> {
 /// first.
 pub fn merge(found: Vec<HotKey>, saved: Vec<HotKey>, most: usize) -> Vec<HotKey> {
     let mut all: HashMap<(u32, Box<[u8]>), HotKey> = HashMap::new();
-    let saved = saved.into_iter().map(|key| HotKey {
-        reads: key.reads / 2,
-        ..key
-    });
     for key in found.into_iter().chain(saved) {
         let name = (key.db, key.key.clone());
         let known = all.entry(name).or_insert_with(|| key.clone());
@@ -266,7 +262,11 @@ pub fn save(path: &Path, found: Vec<HotKey>, most: usize) -> io::Result<usize> {
     if found.is_empty() && saved.is_empty() {
         return Ok(0);
     }
-    let keys = merge(found, saved, most);
+    let saved = saved.into_iter().map(|key| HotKey {
+        reads: key.reads / 2,
+        ..key
+    });
+    let keys = merge(found, saved.collect(), most);
     let mut text = HEAD.to_vec();
     for key in &keys {
         write!(text, "{} {} {} ", key.db, key.policy, key.reads)?;
@@ -319,7 +319,10 @@ mod tests {
         let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
         let mut found: Vec<_> = walk.found();
         found.sort_by(|a, b| b.cmp(a));
-        found.iter().map(|k| (k.db, text(&k.key), k.reads)).collect()
+        found
+            .iter()
+            .map(|k| (k.db, text(&k.key), k.reads))
+            .collect()
     }
 
     /// A file of its own, gone at the end.
@@ -344,7 +347,12 @@ mod tests {
     fn a_walk_finds_the_hottest_keys_of_policies_in_all_databases() {
         clock::freeze(1_800_000_000_000);
         let mut kit = Kit::new();
-        for line in ["p a:*", "q b:* null-value N", "off c:* enabled no", "s d:* enabled shadow"] {
+        for line in [
+            "p a:*",
+            "q b:* null-value N",
+            "off c:* enabled no",
+            "s d:* enabled shadow",
+        ] {
             kit.policy(line);
         }
         for i in 0..3_000 {
@@ -388,7 +396,10 @@ mod tests {
         let chosen = Chosen::new(&kit.engine, &wanted);
         let rules = kit.engine.keyspace.rules();
         let has = |name: &str| chosen.has(rules.named(name.as_bytes()).expect("a policy").0);
-        assert_eq!((has("good"), has("bad"), has("unread")), (true, false, true));
+        assert_eq!(
+            (has("good"), has("bad"), has("unread")),
+            (true, false, true)
+        );
         assert!(!chosen.has(0));
     }
 
@@ -406,7 +417,10 @@ mod tests {
         // One of them was refilled a moment ago, and the other is gone.
         save(&path, vec![hot(3, "k", 1), hot(0, "new", 20)], 9).expect("saved");
         let read_back = read(&path, 9).expect("a file");
-        assert_eq!(read_back.keys, [hot(3, "k", 50), hot(0, "new", 20), hot(0, odd, 3)]);
+        assert_eq!(
+            read_back.keys,
+            [hot(3, "k", 50), hot(0, "new", 20), hot(0, odd, 3)]
+        );
         for _ in 0..7 {
             save(&path, vec![hot(0, "new", 20)], 9).expect("saved");
         }

@@ -8,4 +8,5 @@ pub mod gcra;
 pub mod hot;
 pub mod limits;
 pub mod refresh;
+pub mod run;
 pub mod warming;

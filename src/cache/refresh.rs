@@ -174,7 +174,10 @@ impl Refresh {
             return Told::No("the stream itself is not announced".into());
         }
         let most = IntText::new(settings.int(param::REFRESH_STREAM_MAX));
-        let (of, left) = (IntText::unsigned(key.db.into()), IntText::unsigned(key.left_ms));
+        let (of, left) = (
+            IntText::unsigned(key.db.into()),
+            IntText::unsigned(key.left_ms),
+        );
         let args: [&[u8]; 15] = [
             &stream,
             b"maxlen",
@@ -254,17 +257,35 @@ mod tests {
         let mut kit = kit(&[]);
         let mut worker = kit.another();
         kit.run("xgroup create larder:refresh g $ mkstream");
-        assert_eq!(worker.run("xreadgroup group g w block 0 streams larder:refresh >"), "");
+        assert_eq!(
+            worker.run("xreadgroup group g w block 0 streams larder:refresh >"),
+            ""
+        );
         announce(&mut kit, "a:1");
-        assert_eq!(kit.run("xlen larder:refresh"), ":0\r\n", "it is written later");
+        assert_eq!(
+            kit.run("xlen larder:refresh"),
+            ":0\r\n",
+            "it is written later"
+        );
         all(&mut kit);
         let mut out = crate::protocol::output::Output::default();
         worker.session.client.collect(&mut out);
         let woken = String::from_utf8_lossy(out.single().expect("one piece")).into_owned();
-        for word in ["key", "a:1", "db", "0", "policy", "p", "left_ms", "1", "reason", "expires"] {
-            assert!(woken.contains(&format!("\r\n{word}\r\n")), "{word} in {woken}");
+        for word in [
+            "key", "a:1", "db", "0", "policy", "p", "left_ms", "1", "reason", "expires",
+        ] {
+            assert!(
+                woken.contains(&format!("\r\n{word}\r\n")),
+                "{word} in {woken}"
+            );
         }
-        check(&mut kit, &[("xlen larder:refresh", ":1"), ("type larder:refresh", "+stream")]);
+        check(
+            &mut kit,
+            &[
+                ("xlen larder:refresh", ":1"),
+                ("type larder:refresh", "+stream"),
+            ],
+        );
     }
 
     #[test]
@@ -286,7 +307,10 @@ mod tests {
         let mut kit = kit(&["--refresh-stream", "r", "--refresh-stream-db", "3"]);
         announce(&mut kit, "a:1");
         all(&mut kit);
-        check(&mut kit, &[("xlen r", ":0"), ("select 3", "+OK"), ("xlen r", ":1")]);
+        check(
+            &mut kit,
+            &[("xlen r", ":0"), ("select 3", "+OK"), ("xlen r", ":1")],
+        );
         kit.run("config set refresh-stream-db 99");
         kit.run("select 0");
         announce(&mut kit, "a:2");
@@ -330,7 +354,12 @@ mod tests {
 
     #[test]
     fn the_stream_is_cut_to_its_length_and_never_announced_on_itself() {
-        let mut kit = kit(&["--refresh-stream", "a:stream", "--refresh-stream-max", "200"]);
+        let mut kit = kit(&[
+            "--refresh-stream",
+            "a:stream",
+            "--refresh-stream-max",
+            "200",
+        ]);
         for i in 0..1_000 {
             let key = Announced {
                 db: 0,

@@ -47,6 +47,7 @@ pub(crate) mod testkit;
 mod throttle;
 pub mod timeout;
 mod transaction;
+mod warm;
 mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
@@ -80,6 +81,7 @@ const FAMILIES: &[&[Spec]] = &[
     memory::SPECS,
     module::SPECS,
     pubsub::SPECS,
+    warm::SPECS,
     throttle::SPECS,
     server::SPECS,
 ];

@@ -60,7 +60,9 @@ impl Own {
             return Ran::NotNow;
         }
         match out.single() {
-            Some([b'-', text @ ..]) => Ran::Refused(String::from_utf8_lossy(text.trim_ascii_end()).into()),
+            Some([b'-', text @ ..]) => {
+                Ran::Refused(String::from_utf8_lossy(text.trim_ascii_end()).into())
+            }
             _ => Ran::Done,
         }
     }

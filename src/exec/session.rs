@@ -391,6 +391,11 @@ impl Client {
         }
     }
 
+    /// Whether it is the server itself ([`super::own`]).
+    pub fn is_server(&self) -> bool {
+        self.id == 0
+    }
+
     /// Has the connection closed as soon as its task runs; it gets no more mail.
     pub fn kill(&self) {
         self.memory.forget(&self.share);

@@ -51,7 +51,21 @@ fn names_and_defaults_are_those_of_valkey_but_for_a_few() {
         "syslog-ident",
     ];
     // What Valkey does not have.
-    const OWN: &[&str] = &["null-max", "policyfile", "rate-limit"];
+    const OWN: &[&str] = &[
+        "null-max",
+        "policyfile",
+        "rate-limit",
+        "refresh-stream",
+        "refresh-stream-db",
+        "refresh-stream-max",
+        "warm-file",
+        "warm-keys",
+        "warm-min-hit-ratio",
+        "warm-min-reads",
+        "warm-on-start",
+        "warm-save-period",
+        "warm-schedule",
+    ];
     let settings = Settings::default();
     let mut ours = get(&settings, &["*"]);
     ours.retain(|(name, _)| !OWN.contains(&name.as_str()));
