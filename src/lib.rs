@@ -19,8 +19,8 @@
 //!   code about entries is in four of its files.
 //! * [`exec`]: what a command is, which shards it locks, how it is run, what
 //!   effect it leaves. **A handler sees only the keys that its row declares.**
-//! * [`cache`]: what a plain Redis cannot do, beside reads and writes. **Knows no**
-//!   handler and no socket.
+//! * [`cache`]: services that make a cache of it, beside reads and writes. **Knows
+//!   no** handler and no socket.
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
 //! * [`persist`]: values as bytes outside the server, and back; snapshots. **Trusts
 //!   nothing** that it reads.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::base::{clock, log, units};
+use crate::cache::{refresh, run};
 use crate::config::{Settings, param};
 use crate::exec::engine::{Engine, add};
 use crate::exec::spec::CommandTable;
@@ -189,6 +190,7 @@ async fn serve(
     let pid_file = write_pid_file(&settings);
     banner(&settings, from_file.as_deref(), count);
     notice!("Server initialized");
+    run::at_start(&engine);
     let mut sockets = Vec::new();
     let acceptors = Arc::new(Acceptors::new(&engine, handles));
     for listener in listeners {
@@ -219,6 +221,7 @@ async fn serve(
         engine.shutdown.refuse();
     }
     acceptors.close();
+    run::save_now(&engine);
     engine.shutdown.end();
     if let Some(path) = pid_file {
         notice!("Removing the pid file.");
@@ -408,6 +411,15 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         if worker == 0 {
             sweep::conclude(&engine);
         }
+        while worker == 0 && refresh::slice(&engine) {
+            if slice_began.elapsed() > SWEEP_SLICE {
+                tokio::task::yield_now().await;
+                slice_began = Instant::now();
+            }
+        }
+        if worker == 0 {
+            warm_a_little(&engine);
+        }
         while worker == 0 && room::slice(&engine) {
             if slice_began.elapsed() > SWEEP_SLICE {
                 tokio::task::yield_now().await;
@@ -442,6 +454,12 @@ fn sweep_slice(engine: &Engine, worker: usize, shard: usize) -> bool {
     more
 }
 
+/// What warming may take of one round: nobody is in a hurry.
+fn warm_a_little(engine: &Engine) {
+    let began = Instant::now();
+    while run::slice(engine) && began.elapsed() < SWEEP_SLICE {}
+}
+
 /// Asks connections for memory that they hold and may not need.
 fn trim_buffers(engine: &Engine) {
     if engine.total(|w| &w.buffers) == 0 {
@@ -462,6 +480,7 @@ fn every_second(engine: &Engine) {
     close_idle(engine);
     engine.service::<Leader>().tick(engine);
     save_if_due(engine);
+    run::tick(engine);
 }
 
 /// `save`: enough has changed for long enough.

@@ -51,6 +51,7 @@ pub(crate) mod testkit;
 mod throttle;
 pub mod timeout;
 mod transaction;
+mod warm;
 mod zset;
 
 const FAMILIES: &[&[Spec]] = &[
@@ -85,6 +86,7 @@ const FAMILIES: &[&[Spec]] = &[
     memory::SPECS,
     module::SPECS,
     pubsub::SPECS,
+    warm::SPECS,
     throttle::SPECS,
     save::SPECS,
     replication::SPECS,
@@ -98,6 +100,7 @@ pub fn configure(engine: &Engine) {
     crate::cache::limits::configure(engine);
     crate::pubsub::configure(engine);
     replication::configure(engine);
+    crate::cache::refresh::configure(engine);
 }
 
 /// The table of all commands.

@@ -12,6 +12,14 @@ pub(super) fn anything(_: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+pub(super) fn schedule(text: &[u8]) -> Result<(), &'static str> {
+    let is_schedule = |text: &str| text.is_empty() || text.parse::<croner::Cron>().is_ok();
+    ensure(
+        str::from_utf8(text).is_ok_and(is_schedule),
+        "a schedule has five fields: minute, hour, day of the month, month, day of the week",
+    )
+}
+
 pub(super) fn dbfilename(text: &[u8]) -> Result<(), &'static str> {
     ensure(!text.is_empty(), "dbfilename can't be empty")?;
     ensure(

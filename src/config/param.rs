@@ -222,6 +222,26 @@ params! {
     MAXMEMORY: Int("maxmemory", "0", 0..=U64_MAX).form(Form::Bytes).in_force();
     /// Bytes of remembered absences.
     NULL_MAX: Int("null-max", "67108864", 4096..=I64_MAX).form(Form::Bytes).in_force();
+    /// The stream on which keys are announced that are to be refilled; empty for none.
+    REFRESH_STREAM: Text("refresh-stream", "larder:refresh").in_force();
+    /// The database that it is in.
+    REFRESH_STREAM_DB: Int("refresh-stream-db", "0", 0..=I32_MAX).in_force();
+    /// Entries that are kept of it, about.
+    REFRESH_STREAM_MAX: Int("refresh-stream-max", "10000", 1..=I64_MAX).in_force();
+    /// The file that the hottest keys are saved in; empty for none.
+    WARM_FILE: Text("warm-file", "").protected().in_force();
+    /// Most keys that it names.
+    WARM_KEYS: Int("warm-keys", "10000", 1..=1_000_000).in_force();
+    /// Seconds from one save to the next; 0: at the end alone.
+    WARM_SAVE_PERIOD: Int("warm-save-period", "60", 0..=I32_MAX).in_force();
+    /// Whether the saved keys are announced at start.
+    WARM_ON_START: Flag("warm-on-start", "yes").in_force();
+    /// When hot keys are announced, as cron writes it; empty for never.
+    WARM_SCHEDULE: Text("warm-schedule", "").check(check::schedule).in_force();
+    /// Reads that a key must have had to be announced then.
+    WARM_MIN_READS: Int("warm-min-reads", "1", 0..=65535).in_force();
+    /// Percent of its policy's reads that must have hit, likewise.
+    WARM_MIN_HIT_RATIO: Int("warm-min-hit-ratio", "0", 0..=100).in_force();
     /// What is evicted when memory is full; `larder` is the native policy.
     MAXMEMORY_POLICY: Choice("maxmemory-policy", "larder", names::POLICIES).in_force();
     /// Entries that an eviction by sampling looks at.

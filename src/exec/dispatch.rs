@@ -486,7 +486,7 @@ fn admit(
         return Ok(None);
     }
     // Last, for it counts: only what is about to run, and that once.
-    if engine.gate.is_kept() {
+    if engine.gate.is_kept() && !session.client.is_server() {
         engine.gate.pass(session, spec)?;
     }
     Ok(Some(target))

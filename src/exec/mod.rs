@@ -24,6 +24,7 @@ pub mod monitor;
 pub mod multi;
 pub mod oom_score;
 pub mod owed;
+pub mod own;
 pub mod pause;
 pub mod reclaim;
 pub mod refill;

@@ -403,6 +403,11 @@ impl Client {
         }
     }
 
+    /// Whether it is the server itself ([`super::own`]).
+    pub fn is_server(&self) -> bool {
+        self.id == 0
+    }
+
     /// Has the connection closed as soon as its task runs; it gets no more mail.
     pub fn kill(&self) {
         self.memory.forget(&self.share);
@@ -695,6 +700,12 @@ impl Clients {
         client.note_memory();
         self.all.lock().insert(id, client.clone());
         client
+    }
+
+    /// A client that is none of theirs: the server itself.
+    pub fn unlisted(&self, from: Arrival) -> Arc<Client> {
+        let (owed, memory) = (self.owed.clone(), self.memory.clone());
+        Arc::new(Client::new(0, from, owed, memory))
     }
 
     /// Lets a client go.

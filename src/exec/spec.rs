@@ -761,6 +761,18 @@ impl CommandTable {
         None
     }
 
+    /// The name by which the command of a row is found now; `None` where
+    /// `rename-command` took it away.
+    pub fn name_of(&self, name: &'static str) -> Option<&[u8]> {
+        let is_it = |number: usize| self.specs[number].name == name;
+        if self.find(name.as_bytes()).is_some_and(|(n, _)| is_it(n)) {
+            return Some(name.as_bytes());
+        }
+        let mut renamed = self.renamed.iter();
+        let found = renamed.find(|(_, number)| number.is_some_and(is_it));
+        found.map(|(new, _)| &**new)
+    }
+
     /// A command or, as `container|name`, a subcommand; with its container.
     pub fn find_full(&self, name: &[u8]) -> Option<(&'static Spec, Option<&'static Spec>)> {
         let mut parts = name.splitn(2, |&b| b == b'|');

@@ -57,6 +57,16 @@ fn names_and_defaults_are_those_of_valkey_but_for_a_few() {
         "null-max",
         "policyfile",
         "rate-limit",
+        "refresh-stream",
+        "refresh-stream-db",
+        "refresh-stream-max",
+        "warm-file",
+        "warm-keys",
+        "warm-min-hit-ratio",
+        "warm-min-reads",
+        "warm-on-start",
+        "warm-save-period",
+        "warm-schedule",
     ];
     let settings = Settings::default();
     let mut ours = get(&settings, &["*"]);
