@@ -603,7 +603,7 @@ mod tests {
             "it is the one defined first ",
             "$8 captures *1 $3 [7] ",
             "$6 others *2 ",
-            "$3 all $7 pattern $1 * $6 reason $36 its literal prefix is shorter: 0 bytes ",
+            "$3 all $7 pattern $1 * $6 reason $38 its literal prefix is shorter: 0 bytes ",
             "$3 two $7 pattern $3 a:* $6 reason $20 it was defined later ",
             "$8 in-force $2 no ",
             "rollout is 0%, and this key's place of 0 to 99 is ",
@@ -671,7 +671,7 @@ mod tests {
         kit.run("multi");
         assert_eq!(
             kit.run("cache.policy save"),
-            "-ERR Command not allowed inside a transaction\r\n"
+            "-ERR Command 'cache.policy|save' not allowed inside a transaction\r\n"
         );
     }
 

@@ -376,9 +376,10 @@ impl<'a> Txn<'a> {
         let (db, now_ms, epoch) = (self.db, self.now_ms, self.epoch);
         let owner = self.locked.shard_mut(shard);
         let slot = owner.rules.slot_of(key.bytes);
-        if slot == 0 {
+        if self.in_force(shard, slot, key.digest).is_none() {
             return;
         }
+        let owner = self.locked.shard_mut(shard);
         let sequence = owner.next_sequence();
         let kept = owner.kept_mut(slot);
         let nulls = kept.nulls(db);
