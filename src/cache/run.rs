@@ -159,6 +159,7 @@ struct Gathered {
 }
 
 /// Where a run is.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Stage {
     Begin,
     Walking(Walk),
@@ -173,6 +174,7 @@ struct Run {
 }
 
 /// Where the saving of hot keys is.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Default)]
 enum Saving {
     #[default]

@@ -89,7 +89,7 @@ const OPTIONS: [&str; 6] = [
 
 fn is_option(word: &[u8]) -> bool {
     let is = |option: &&str| word.eq_ignore_ascii_case(option.as_bytes());
-    OPTIONS.iter().any(|option| is(&option))
+    OPTIONS.iter().any(is)
 }
 
 /// The keys behind KEYS; a policy may have its name.

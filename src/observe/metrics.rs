@@ -487,7 +487,7 @@ fn holdings(cache: &Cache, out: &mut Exposition) {
 
 /// Counts that become one family each, by policy.
 type Count = fn(&Figures) -> u64;
-const COUNTS: &[(&'static str, &str, Count)] = &[
+const COUNTS: &[(&str, &str, Count)] = &[
     (
         "cache_fence_drops_total",
         "Refills dropped because the key was removed since they began.",

@@ -287,7 +287,7 @@ pub fn read<R: Read>(
     let before = txn.db;
     txn.db = 0;
     let result = loop {
-        match reader.next() {
+        match reader.next_piece() {
             Ok(Some(piece)) => {
                 if let Err(refusal) = take(txn, piece, databases, present, &mut summary) {
                     break Err(refusal);

@@ -1,16 +1,18 @@
 //! Leases: who may refill a key, so that a value that is missing is loaded once.
 //!
 //! ```text
-//!             │ nobody's          │ held by me        │ held by another
-//! ────────────┼───────────────────┼───────────────────┼────────────────────
-//!  read       │ mine: refill      │ still mine        │ not my turn
-//!  fill       │ –                 │ nobody's          │ nobody's: the value is there
-//!  with token │ refused           │ nobody's, if it   │ nobody's, if it is the
-//!             │                   │ is the token      │ token, else refused
-//!  removal    │ –                 │ nobody's          │ nobody's
-//!  deadline   │ –                 │ nobody's          │ nobody's
-//!  departure  │ –                 │ nobody's          │ (only the holder's counts)
+//!             │ nobody's      │ held
+//! ────────────┼───────────────┼───────────────────────────────────────────
+//!  read       │ mine: refill  │ not my turn
+//!  fill       │ –             │ nobody's: the value is there
+//!  with token │ refused       │ nobody's, if it is the token; else refused
+//!  removal    │ –             │ nobody's
+//!  deadline   │ –             │ nobody's
+//!  departure  │ –             │ nobody's, if it is the holder that leaves
 //! ```
+//!
+//! The connection that holds it is no exception: a pool gives it to another thread while
+//! the first one loads.
 //!
 //! A lease is known by the key's digest and database: two keys of the same digest
 //! would share one, which costs a load, and never a wrong value.
@@ -63,8 +65,6 @@ pub struct Asking {
 pub enum Turn {
     /// The caller's, from now on, with this token.
     Mine(u64),
-    /// The caller's, who has had it before.
-    StillMine(u64),
     /// Another's, until this time in Unix milliseconds.
     Others(u64),
     /// Nobody's: there are too many leases.
@@ -96,7 +96,6 @@ impl Leases {
         } = asking;
         match self.held.get(&key) {
             Some(lease) if !lease.holds(now_ms) => self.lapsed += 1,
-            Some(lease) if lease.client == client => return Turn::StillMine(lease.token),
             Some(lease) => return Turn::Others(lease.until_ms),
             None => {}
         }
@@ -217,7 +216,6 @@ mod tests {
                                 model.insert(key, (client, tokens, now + 50));
                                 Turn::Mine(tokens)
                             }
-                            Some((who, token, _)) if who == client => Turn::StillMine(token),
                             Some((_, _, until)) => Turn::Others(until),
                         };
                         prop_assert_eq!(turn, expected);

@@ -22,7 +22,7 @@ CLIENTS = 1000
 POLICIES = r"""
 policy items   item:*  ttl 10m lease 120s lease-wait 120s fence yes null-value __NULL__ null-ttl 60s null-max 1mb
 policy stale   stale:* ttl 10m stale 10m lease 120s fence yes
-policy django  dj:*    ttl 10m lease 120s lease-wait 120s fence yes null-value "\x80\x05N." null-ttl 60s
+policy django  dj:*    ttl 10m lease 120s lease-wait 120s fence yes null-value "\x80\x05N." null-value "\x80\x04N." null-ttl 60s
 """
 
 

@@ -107,6 +107,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let Some(found) = ctx.txn.look_up(&key) else {
+        ctx.txn.forget_miss(&key);
         ctx.txn.remove_absent(&key, Reason::Deleted);
         ctx.reply.null();
         return Ok(());

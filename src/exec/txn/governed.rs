@@ -210,9 +210,6 @@ impl<'a> Txn<'a> {
         if is_fence && kept.leases.end(identity).is_some() {
             kept.figures.leases_removed += 1;
         }
-        if why == Reason::Deleted {
-            self.forget_miss(identity);
-        }
     }
 
     /// A client or an invalidation removed a key that was not there: whoever is about to
@@ -265,17 +262,15 @@ impl<'a> Txn<'a> {
         if kept.leases.end(identity).is_some() {
             kept.figures.leases_removed += 1;
         }
-        if why == Reason::Deleted {
-            self.forget_miss(identity);
-        }
         self.cascade(shard, db, slot, key.bytes);
         // Whoever waits for a refill may have to do it.
         self.wake(key);
         was_null
     }
 
-    /// A client that removes a key itself knows what it writes afterwards.
-    fn forget_miss(&mut self, identity: u64) {
+    /// The read that missed a key was none that its client would answer with a refill.
+    pub fn forget_miss(&mut self, key: &Key<'_>) {
+        let identity = identity(self.db, key.digest);
         if let Some(reader) = &mut self.caller.reader {
             reader.take_miss(identity);
         }

@@ -152,7 +152,7 @@ impl Txn<'_> {
             .kept_mut(policy.slot)
             .figures;
         match turn {
-            Turn::Mine(token) | Turn::StillMine(token) => {
+            Turn::Mine(token) => {
                 figures.misses[Reason::Expired as usize] += 1;
                 self.count_read(key, false);
                 self.record(self.db, key.bytes, Event::MISS);
@@ -233,7 +233,7 @@ impl Txn<'_> {
         self.miss(key);
         Look {
             token: match turn {
-                Turn::Mine(token) | Turn::StillMine(token) => Some(token),
+                Turn::Mine(token) => Some(token),
                 Turn::Others(_) | Turn::Nobody => None,
             },
             ..absent(Status::Miss(why))

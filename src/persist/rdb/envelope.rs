@@ -279,7 +279,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next piece; `None` at the end, which was right.
-    pub fn next(&mut self) -> Result<Option<Piece>, ReadError> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
         let (mut deadline, mut usage) = (None, None);
         loop {
             let kind = self.framed(Input::byte)?;
