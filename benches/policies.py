@@ -15,7 +15,6 @@ and the memory used.
 """
 import argparse, os, random, shlex, socket, statistics, subprocess, sys, tempfile, threading, time
 
-HZ = os.sysconf("SC_CLK_TCK")
 POLICIES = [(f"p{i}", f"kind{i}:*", "ttl", "1h", "jitter", "10%") for i in range(10)]
 
 
@@ -76,9 +75,11 @@ class Server:
         sys.exit("the server did not start")
 
     def cpu_s(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / HZ
+        folder, total_ns = f"/proc/{self.process.pid}/task", 0
+        for thread in os.listdir(folder):
+            with open(f"{folder}/{thread}/schedstat") as f:
+                total_ns += int(f.read().split()[0])
+        return total_ns / 1e9
 
     def close(self):
         self.process.terminate()

@@ -250,16 +250,13 @@ impl Keyspace {
     ) {
         if alone && keys.clone().nth(self.len() / 4).is_some() {
             let shards: SmallVec<[_; 32]> = self.shards.iter().map(|s| s.0.lock()).collect();
-            let table = |digest, key| shards[self.shard_of(digest)].home(db, key);
-            for (digest, key) in keys.clone() {
-                if let Some(table) = table(digest, key) {
-                    table.prefetch_line(digest);
-                }
+            let home = |(digest, key)| Some((digest, shards[self.shard_of(digest)].home(db, key)?));
+            let homes: SmallVec<[_; 64]> = keys.filter_map(home).collect();
+            for (digest, table) in &homes {
+                table.prefetch_line(*digest);
             }
-            for (digest, key) in keys {
-                if let Some(table) = table(digest, key) {
-                    table.prefetch_entry(digest);
-                }
+            for (digest, table) in &homes {
+                table.prefetch_entry(*digest);
             }
             return;
         }
