@@ -450,7 +450,9 @@ mod tests {
         );
         let keys: Vec<String> = (0..100).map(|i| format!("h:{i}")).collect();
         kit.run(&format!("cache.warm start keys 100 {}", keys.join(" ")));
-        (0..3).for_each(|_| drop(run::slice(&kit.engine)));
+        (0..3).for_each(|_| {
+            let _ = run::slice(&kit.engine);
+        });
         assert_eq!(kit.run("cache.warm stop"), "+OK\r\n");
         let before = announced(&mut kit).len();
         assert!(before > 0 && before < 100, "{before}");
