@@ -14,11 +14,13 @@
 //!   sees. **Knows neither** keys nor commands.
 //! * [`types`]: pure data structures and algorithms. **Knows no** keys, deadlines
 //!   or clients.
-//! * [`store`]: entries, tables, shards, expiry, eviction, memory. **Knows
-//!   neither** clients nor the protocol, nor which command is running. All unsafe
-//!   code about entries is in four of its files.
+//! * [`store`]: entries, tables, shards, expiry, eviction, memory; which policy a key
+//!   belongs to, and what is kept of policies beside their tables: absences, leases,
+//!   what left, figures, invalidations. **Knows neither** clients nor the protocol, nor
+//!   which command is running. All unsafe code about entries is in five of its files.
 //! * [`exec`]: what a command is, which shards it locks, how it is run, what
-//!   effect it leaves. **A handler sees only the keys that its row declares.**
+//!   effect it leaves. What policies mean for reads and writes is in `exec::txn`, where
+//!   both come by. **A handler sees only the keys that its row declares.**
 //! * [`cache`]: services that make a cache of it, beside reads and writes. **Knows
 //!   no** handler and no socket.
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
