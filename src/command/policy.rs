@@ -599,7 +599,7 @@ mod tests {
         };
         let reply = explained("a:[7]:x");
         for part in [
-            "$6 policy $3 one $7 pattern $6 a:*:x ",
+            "$6 policy $3 one $7 pattern $5 a:*:x ",
             "it is the one defined first ",
             "$8 captures *1 $3 [7] ",
             "$6 others *2 ",
