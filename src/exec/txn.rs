@@ -478,7 +478,10 @@ impl<'a> Txn<'a> {
         event: Event,
     ) {
         let shard = self.keyspace.shard_of(key.digest);
-        if !self.shard_of(shard).is_plain {
+        // A string that is changed stays in the groups that its note names.
+        let is_noted = deadline == Deadline::Keep
+            && found.is_some_and(|found| self.entry(found).note().is_some());
+        if !self.shard_of(shard).is_plain || is_noted {
             let write = Write {
                 value,
                 deadline,

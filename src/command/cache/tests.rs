@@ -377,10 +377,17 @@ fn groups_are_invalidated_at_once_and_swept_later() {
     kit.policy("q course:2:* tag school:two");
     kit.run("cache.set x v tags 2 red green");
     kit.run("cache.set y v tags 1 green");
+    kit.run("cache.set z v tags 1 red");
+    kit.run("append z w");
     assert_eq!(kit.run("cache.invalidate tag red")[..4], *"*4\r\n");
     check(
         &mut kit,
         &[("get x", "$-1"), ("get y", "$1 v"), ("exists x", ":0")],
+    );
+    assert_eq!(
+        kit.run("get z"),
+        "$-1\r\n",
+        "what is appended to stays in its groups"
     );
     // By the first policy's template, which the last star of the pattern fills.
     kit.run("cache.invalidate tag school:0:3 school:two");
@@ -516,6 +523,11 @@ fn a_shadow_counts_and_changes_nothing() {
     one.run("set a:3 v");
     assert_eq!(two.run("get a:3"), "$1\r\nv\r\n");
     let figures = figures(&one, "p");
+    // What is not in force lets nothing fall with a key, either.
+    one.policy("c c:* enabled no cascade d:*");
+    one.run("mset c:1 v d:1 v");
+    one.run("del c:1");
+    assert_eq!(one.run("get d:1"), "$1\r\nv\r\n");
     assert_eq!((figures.shadow_ttls, figures.shadow_nulls), (2, 1));
     assert_eq!((figures.shadow_fence_drops, figures.fence_drops), (1, 0));
 }

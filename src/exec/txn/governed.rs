@@ -279,9 +279,14 @@ impl<'a> Txn<'a> {
     /// Notes what falls with a key.
     fn cascade(&mut self, shard: usize, db: u32, slot: Slot, key: &[u8]) {
         let rules = &self.locked.shard(shard).rules;
-        let Some(policy) = rules.get(slot).filter(|p| !p.cascade.is_empty()) else {
+        if rules.get(slot).is_none_or(|p| p.cascade.is_empty()) {
+            return;
+        }
+        let in_force = self.in_force(shard, slot, hash::digest(key));
+        let Some(in_force) = in_force.filter(|p| !p.is_shadow) else {
             return;
         };
+        let policy = in_force.policy();
         let Some(captures) = policy.pattern.captures(key) else {
             return;
         };
@@ -464,6 +469,12 @@ impl<'a> Txn<'a> {
                 entry.is_graceful(),
             )
         });
+        let keeps = write.deadline == Deadline::Keep && found.is_some();
+        // What is changed rather than written anew stays in its groups.
+        let tags = match there {
+            Some(there) if keeps && write.tags.is_empty() => self.entry(there).tags(),
+            _ => write.tags.into(),
+        };
         let identity = identity(db, key.digest);
         let owner = self.locked.shard_mut(shard);
         let ghost = match there {
@@ -483,7 +494,6 @@ impl<'a> Txn<'a> {
                     .and_then(|k| k.departed.get(identity).copied()),
             },
         };
-        let asked = write.deadline;
         let kept_deadline = old_deadline.filter(|_| found.is_some());
         let is_null = policy.is_some_and(|p| {
             write.is_fill
@@ -491,7 +501,7 @@ impl<'a> Txn<'a> {
                 && is_sentinel(p.policy(), &write.value)
         });
         let life = Life {
-            asked,
+            asked: write.deadline,
             kept: kept_deadline,
             is_fill: write.is_fill,
             is_null,
@@ -499,8 +509,7 @@ impl<'a> Txn<'a> {
         };
         let decided = lifetime::decide(policy, &life, &past, &write.value);
         let epochs = (self.epoch, self.plain_epoch);
-        let keeps = asked == Deadline::Keep && found.is_some();
-        let note = (slot > 0 || !write.tags.is_empty()).then(|| match old_note {
+        let note = (slot > 0 || !tags.is_empty()).then(|| match old_note {
             Some(note) if keeps => Note {
                 epoch: epochs.0,
                 grace_ms: 0,
@@ -529,7 +538,7 @@ impl<'a> Txn<'a> {
             graceful: write.is_fill && decided.deadline.is_some(),
             epoch: epochs.1,
             note: note.as_ref(),
-            tags: write.tags,
+            tags: &tags,
         };
         let id = match decided.is_null {
             true => TableId::sentinels(slot),
