@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -145,6 +146,7 @@ async fn serve(
     let engine = Arc::new(Engine::new(settings.clone(), commands, count));
     crash::watch(engine.clone());
     tokio::spawn(watchdog::watch(engine.clone()));
+    gather_pages();
     if let Some(title) = title {
         entitle(&engine, title);
     }
@@ -163,7 +165,7 @@ async fn serve(
         let Some(engine) = saver.upgrade() else {
             return;
         };
-        let threads = std::thread::Builder::new().name("save".into());
+        let threads = thread::Builder::new().name("save".into());
         let own = engine.clone();
         if let Err(error) = threads.spawn(move || save::in_background(&own)) {
             warning!("Can't save in background: {error}");
@@ -469,6 +471,21 @@ fn trim_buffers(engine: &Engine) {
         if client.is_wasteful() {
             client.trim();
         }
+    }
+}
+
+/// Makes huge pages of memory that is in use, on a thread of its own: see `slab::pool`.
+fn gather_pages() {
+    let run = || {
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            slab::collapse_full();
+        }
+    };
+    let thread = thread::Builder::new().name("huge-pages".into());
+    if let Err(error) = thread.spawn(run) {
+        // The server is as good without, if a little slower.
+        crate::verbose!("No thread for huge pages: {error}");
     }
 }
 

@@ -15,25 +15,23 @@
 //!                             │ fresh: where the never used ones begin
 //! ```
 //!
-//! Pages come from a pool that all slabs share, cut from chunks of 256 KiB. Huge
-//! pages were tried: they made no operation cheaper, and the faults that fill
-//! them stalled a growing server for 5 ms at a time.
+//! Pages come from a pool that all slabs share: `pool`.
 //!
 //! **Rule that makes this sound:** a block is reachable through exactly one
 //! owner between `alloc` and `free`; the header of its page is found by masking
 //! its address, and is only touched through the slab's `&mut`.
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
+mod pool;
+
 use std::ptr::{self, NonNull};
 
-use parking_lot::Mutex;
-use tikv_jemallocator::Jemalloc;
+pub use pool::{collapse_full, pool_bytes, purge_beyond};
+
+use pool::{PAGE, POOL};
 
 /// Largest block of a slab, in its units.
 pub const UNITS_MAX: usize = 128;
-const PAGE: usize = 16 * 1024;
-const CHUNK: usize = 16 * PAGE;
 const CLASSES: usize = UNITS_MAX + 1;
 
 /// The head of a page. Offsets and sizes are in the slab's units.
@@ -238,86 +236,6 @@ impl<const UNIT: usize> Drop for Slab<UNIT> {
             pool.give(page.cast());
         }
     }
-}
-
-/// Free pages of the process, and how much was mapped for them.
-struct Pool {
-    free: Vec<NonNull<u8>>,
-    /// Free ones behind which there is no physical memory any more.
-    purged: Vec<NonNull<u8>>,
-    mapped_bytes: usize,
-    /// The rest of the newest chunk, cut page by page, so that what is not
-    /// needed yet is not touched either.
-    rest: *mut u8,
-    rest_bytes: usize,
-}
-
-// SAFETY: the pool owns its free pages; they are tied to no thread.
-unsafe impl Send for Pool {}
-
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    free: Vec::new(),
-    purged: Vec::new(),
-    mapped_bytes: 0,
-    rest: ptr::null_mut(),
-    rest_bytes: 0,
-});
-
-impl Pool {
-    fn take(&mut self) -> NonNull<u8> {
-        if let Some(page) = self.free.pop().or_else(|| self.purged.pop()) {
-            return page;
-        }
-        if self.rest_bytes == 0 {
-            self.map();
-        }
-        self.rest_bytes -= PAGE;
-        // SAFETY: `rest` points to at least one more page of the newest chunk.
-        unsafe {
-            let page = NonNull::new_unchecked(self.rest);
-            self.rest = self.rest.add(PAGE);
-            page
-        }
-    }
-
-    fn map(&mut self) {
-        let layout = Layout::from_size_align(CHUNK, PAGE).expect("constants make a valid layout");
-        // SAFETY: the layout is not empty. Not by way of the counting
-        // allocator: see the head of `memory`.
-        let chunk = unsafe { Jemalloc.alloc(layout) };
-        if chunk.is_null() {
-            handle_alloc_error(layout);
-        }
-        self.mapped_bytes += CHUNK;
-        self.rest = chunk;
-        self.rest_bytes = CHUNK;
-    }
-
-    fn give(&mut self, page: NonNull<u8>) {
-        self.free.push(page);
-    }
-}
-
-/// Bytes mapped for all slabs, and how many of them lie in free pages.
-pub fn pool_bytes() -> (usize, usize) {
-    let pool = POOL.lock();
-    let free = (pool.free.len() + pool.purged.len()) * PAGE;
-    (pool.mapped_bytes, free + pool.rest_bytes)
-}
-
-/// Gives the physical memory behind free pages back to the operating system,
-/// but for `kept` bytes of them.
-pub fn purge_beyond(kept: usize) {
-    let pages = {
-        let mut pool = POOL.lock();
-        let kept = (kept / PAGE).min(pool.free.len());
-        pool.free.split_off(kept)
-    };
-    for page in &pages {
-        // SAFETY: a free page's contents are of no interest to anybody.
-        unsafe { libc::madvise(page.as_ptr().cast(), PAGE, libc::MADV_DONTNEED) };
-    }
-    POOL.lock().purged.extend(pages);
 }
 
 #[cfg(test)]
