@@ -64,7 +64,7 @@ impl Larder {
         }
         if self.prefetch {
             let digests = digests.iter().take(keys.len());
-            digests.for_each(|&d| self.table.prefetch_entry(d));
+            digests.for_each(|&d| self.table.prefetch_entry(d, false));
         }
         digests
     }

@@ -567,13 +567,12 @@ fn look(engine: &Engine, db: u32, bytes: &[u8], now_ms: u64) -> Known {
     let shard = keyspace.shard_of(digest);
     let locked = Locked::One(shard, keyspace.lock(shard));
     let mut txn = Txn::new(keyspace, &engine.effects, locked, db, now_ms);
-    let known = txn.explain(&Key { bytes, digest });
+    let known = txn.explain(&Key::new(bytes, digest));
     // What its time was over of is gone now.
-    let outcome = txn.commit();
+    let mut outcome = txn.commit();
+    let rest = outcome.take_rest();
     engine.reclaimer.free(outcome.garbage, true);
-    if !outcome.changed.is_empty() {
-        waiting::serve(engine, WORKER, outcome.changed);
-    }
+    waiting::serve(engine, WORKER, rest.changed);
     known
 }
 

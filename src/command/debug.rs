@@ -269,10 +269,7 @@ fn reload(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 /// The next argument as a key of the current database, over or not; DEBUG does
 /// not count as a use of it.
 fn key<'a>(bytes: &'a [u8]) -> Key<'a> {
-    Key {
-        bytes,
-        digest: hash::digest(bytes),
-    }
+    Key::new(bytes, hash::digest(bytes))
 }
 
 fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {

@@ -207,10 +207,7 @@ impl Migration {
     async fn run(mut self, names: Vec<(Vec<u8>, u64)>, engine: Arc<Engine>, waiter: Arc<Waiter>) {
         let keys: Vec<Key<'_>> = names
             .iter()
-            .map(|(bytes, digest)| Key {
-                bytes,
-                digest: *digest,
-            })
+            .map(|(bytes, digest)| Key::new(bytes, *digest))
             .collect();
         let Order { host, port, .. } = &self.order;
         let mut link = match Link::open(host, *port, self.order.timeout).await {
@@ -354,7 +351,7 @@ fn migrate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     for at in ctx.args.keys() {
         let bytes = argv[at.arg as usize];
         let digest = at.digest;
-        let key = Key { bytes, digest };
+        let key = Key::new(bytes, digest);
         if let Some(found) = ctx.txn.look_up(&key) {
             parcels.push(Parcel::of(ctx.txn, &key, Some(found), &rules));
             names.push((bytes.to_vec(), digest));

@@ -159,7 +159,7 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let mut names = Names::default();
     if let Pattern::Name(bytes) = pattern {
         let digest = hash::digest(bytes);
-        if ctx.txn.find(&Key { bytes, digest }).is_some() {
+        if ctx.txn.find(&Key::new(bytes, digest)).is_some() {
             names.push(bytes);
         }
     } else {
@@ -326,10 +326,7 @@ fn walk(ctx: &mut Ctx<'_, '_>, cursor: u64, options: &Options<'_>, names: &mut N
         let next = visit.walk(ctx.txn.shard(i), db, within);
         for name in visit.over.drain(..) {
             let digest = hash::digest(&name);
-            ctx.txn.find(&Key {
-                bytes: &name,
-                digest,
-            });
+            ctx.txn.find(&Key::new(&name, digest));
         }
         if let Some(next) = next {
             // Never at the very start: that would be the cursor of the end.

@@ -116,10 +116,7 @@ impl Pattern<'_> {
             _ => (behind, None),
         };
         let bytes = [before, element, behind].concat();
-        let key = Key {
-            bytes: &bytes,
-            digest: hash::digest(&bytes),
-        };
+        let key = Key::new(&bytes, hash::digest(&bytes));
         let over_ms = txn.over_ms;
         let value = txn.read(&key)?.value();
         match (value, field) {

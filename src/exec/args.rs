@@ -3,6 +3,7 @@
 use crate::base::num;
 use crate::protocol::error::Error;
 use crate::store::entry::{Blob, NewValue};
+use crate::store::rules::{Rules, Slot, SlotHint};
 
 /// A key that a command declared: the only way to an entry.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,29 @@ pub struct Key<'a> {
     pub bytes: &'a [u8],
     /// Their digest.
     pub digest: u64,
+    /// Which policy's it was when its command came.
+    pub policy: SlotHint,
+}
+
+impl<'a> Key<'a> {
+    /// A key that no command declared, by its digest.
+    #[inline]
+    pub fn new(bytes: &'a [u8], digest: u64) -> Key<'a> {
+        Key {
+            bytes,
+            digest,
+            policy: SlotHint::NONE,
+        }
+    }
+
+    /// Which policy's it is by these rules.
+    #[inline]
+    pub fn slot(&self, rules: &Rules) -> Slot {
+        match rules.slot_by_hint(self.policy) {
+            Some(slot) => slot,
+            None => rules.slot_of(self.bytes),
+        }
+    }
 }
 
 /// Where a key stands among the arguments, found by the command's key specs.
@@ -18,6 +42,8 @@ pub struct Key<'a> {
 pub struct KeyAt {
     /// The argument.
     pub arg: u32,
+    /// Which policy's it is, where there are any.
+    pub policy: SlotHint,
     /// The key's digest.
     pub digest: u64,
 }
@@ -106,6 +132,7 @@ impl<'a> Args<'a> {
         Ok(Key {
             bytes,
             digest: key.digest,
+            policy: key.policy,
         })
     }
 

@@ -5,6 +5,7 @@
 //! is on its way before any of them runs: names and digests, asking for the
 //! tables' lines; then the lines, asking for the entries; then the commands.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
@@ -30,6 +31,7 @@ use crate::protocol::output::Output;
 use crate::protocol::reply::Reply;
 use crate::store::entry::Blob;
 use crate::store::keyspace::Locked;
+use crate::store::rules::{Rules, SlotHint};
 
 /// From this size on an argument is kept in the memory that it was read into.
 pub use crate::store::entry::BLOB_MIN;
@@ -119,7 +121,7 @@ pub fn run_batch(
     blobs: &[Option<Blob>],
     out: &mut Output,
 ) -> usize {
-    prepare(engine, session, batch);
+    let rules = prepare(engine, session, batch);
     let _quiet = mail::quiet(engine);
     let worker = &engine.workers[session.worker];
     // For the report, should this be the last thing that the process does.
@@ -143,6 +145,7 @@ pub fn run_batch(
             blobs,
             spec: command.spec,
             number: command.number as usize,
+            rules: rules.as_deref(),
         };
         let is_alone = is_single || stopwatch.is_alone(call.spec, call.argv.len());
         if is_alone {
@@ -197,11 +200,16 @@ pub fn run_batch(
     run as usize
 }
 
-/// The first two passes.
-fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
+/// The first two passes. Returns the policies, where there are any.
+fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) -> Option<Arc<Rules>> {
+    // The same command often comes many times in a row.
+    let mut last: (&[u8], Option<(usize, &'static Spec)>) = (&[], None);
     for command in &mut batch.commands {
         let argv = &batch.argv[command.argv.0 as usize..command.argv.1 as usize];
-        let Some((number, spec)) = engine.commands.find(argv[0]) else {
+        if argv[0] != last.0 {
+            last = (argv[0], engine.commands.find(argv[0]));
+        }
+        let Some((number, spec)) = last.1 else {
             continue;
         };
         command.number = number as u32;
@@ -213,25 +221,28 @@ fn prepare(engine: &Engine, session: &Session, batch: &mut Batch<'_>) {
             batch.keys.truncate(first);
         }
     }
+    let keyspace = &engine.keyspace;
+    let rules = keyspace.is_governed().then(|| keyspace.rules());
+    if let Some(rules) = &rules {
+        find_policies(rules, batch);
+    }
     if batch.keys.len() > 1 {
         let alone = engine.workers.len() == 1;
-        let keyspace = &engine.keyspace;
-        if keyspace.is_governed() {
-            let Batch { argv, keys, .. } = &*batch;
-            let keys = batch.commands.iter().flat_map(|command| {
-                let keys = &keys[command.keys.0 as usize..command.keys.1 as usize];
-                keys.iter()
-                    .map(|k| (k.digest, argv[(command.argv.0 + k.arg) as usize]))
-            });
-            keyspace.prefetch(session.db, keys, alone);
-        } else {
-            // The digest is all that it takes.
-            let keys = batch.keys.iter().map(|k| (k.digest, &[][..]));
-            keyspace.prefetch(session.db, keys, alone);
-        }
+        let keys = batch.keys.iter().map(|k| (k.digest, k.policy));
+        keyspace.prefetch(session.db, keys, alone);
         let worker = &engine.workers[session.worker];
         add(&worker.prefetches, 1);
         add(&worker.prefetched, batch.keys.len() as u64);
+    }
+    rules
+}
+
+/// Finds each key's policy once for all that its command will ask of it.
+fn find_policies(rules: &Rules, batch: &mut Batch<'_>) {
+    for command in &batch.commands {
+        for key in &mut batch.keys[command.keys.0 as usize..command.keys.1 as usize] {
+            key.policy = rules.hint(batch.argv[(command.argv.0 + key.arg) as usize]);
+        }
     }
 }
 
@@ -253,6 +264,7 @@ fn find_keys(spec: &Spec, argv: &[&[u8]], keys: &mut Vec<KeyAt>) -> bool {
         if flags & key_flag::NOT_KEY == 0 {
             keys.push(KeyAt {
                 arg: arg as u32,
+                policy: SlotHint::NONE,
                 digest: hash::digest(argv[arg]),
             });
         }
@@ -275,6 +287,8 @@ struct Call<'a> {
     blobs: &'a [Option<Blob>],
     spec: Option<&'static Spec>,
     number: usize,
+    /// The policies with which its batch began, where there are any.
+    rules: Option<&'a Rules>,
 }
 
 /// CLIENT REPLY OFF or SKIP: the command runs, and its reply is taken back.
@@ -367,6 +381,7 @@ fn run_one(
             };
             txn.touch = !session.no_touch || spec.name == "touch";
             txn.set_client(&session.client);
+            txn.set_rules(call.rules);
             let can_wait = spec.scope != Scope::Queued;
             txn.set_reader(session.reader.take(), can_wait);
             if spec.scope != Scope::Keys && spec.has(flag::READONLY) {
@@ -381,15 +396,12 @@ fn run_one(
                 let later = engine.effects.is_lazy(why);
                 engine.reclaimer.free(outcome.garbage, later);
             }
-            if !outcome.changed.is_empty() {
+            if let Some(rest) = outcome.rest {
+                let rest = *rest;
                 // What others waited for is not this command's work.
-                clock::aside(|| waiting::serve(engine, session.worker, outcome.changed));
-            }
-            if !outcome.cascades.is_empty() {
-                invalidation::cascade(engine, session.worker, outcome.cascades);
-            }
-            if !outcome.announced.is_empty() {
-                clock::aside(|| refill::announce(engine, outcome.announced));
+                clock::aside(|| waiting::serve(engine, session.worker, rest.changed));
+                invalidation::cascade(engine, session.worker, rest.cascades);
+                clock::aside(|| refill::announce(engine, rest.announced));
             }
             (!session.is_stopped()).then_some(target)
         }
@@ -723,6 +735,7 @@ pub(super) fn run_queued<'t>(
         blobs: &[],
         spec: Some(top),
         number: queued.number,
+        rules: None,
     };
     let target = Target {
         spec: queued.spec,

@@ -112,19 +112,14 @@ fn fall(engine: &Engine, worker: usize, db: u32, bytes: &[u8]) -> Vec<Cascade> {
     let locked = Locked::One(shard, keyspace.lock(shard));
     let now_ms = clock::unix_ms();
     let mut txn = Txn::new(keyspace, &engine.effects, locked, db, now_ms);
-    let was_there = txn.find(&Key { bytes, digest }).is_some();
-    txn.invalidate_key(&Key { bytes, digest }, false);
-    let outcome = txn.commit();
+    let was_there = txn.find(&Key::new(bytes, digest)).is_some();
+    txn.invalidate_key(&Key::new(bytes, digest), false);
+    let mut outcome = txn.commit();
+    let rest = outcome.take_rest();
     engine.reclaimer.free(outcome.garbage, true);
-    if !outcome.changed.is_empty() {
-        waiting::serve(engine, worker, outcome.changed);
-    }
+    waiting::serve(engine, worker, rest.changed);
     // What was not there has been followed to its end before.
-    if was_there {
-        outcome.cascades
-    } else {
-        Vec::new()
-    }
+    if was_there { rest.cascades } else { Vec::new() }
 }
 
 fn invalidate_pattern(engine: &Engine, worker: usize, one: &Cascade, pattern: Pattern) {

@@ -82,14 +82,14 @@ pub fn exec(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let watching = std::mem::take(&mut ctx.session.watching);
     for (db, key) in &watching {
         let digest = hash::digest(key);
-        ctx.txn.find_in(*db, &Key { bytes: key, digest });
+        ctx.txn.find_in(*db, &Key::new(key, digest));
     }
     let broken = ctx.session.is_watch_broken();
     for (db, key) in &watching {
         let digest = hash::digest(key);
         let flag = ctx.session.watch_flag.clone();
         ctx.txn
-            .shard_for(&Key { bytes: key, digest })
+            .shard_for(&Key::new(key, digest))
             .unwatch(*db, key, &flag);
         ctx.session.client.drop_name(key);
     }

@@ -25,10 +25,8 @@ pub fn leave(engine: &Engine, session: &mut Session) {
         let locked = Locked::One(shard, keyspace.lock(shard));
         let mut txn = Txn::new(keyspace, &engine.effects, locked, lease.db, now_ms);
         txn.abandon(&lease);
-        let outcome = txn.commit();
-        if !outcome.changed.is_empty() {
-            waiting::serve(engine, session.worker, outcome.changed);
-        }
+        let rest = txn.commit().take_rest();
+        waiting::serve(engine, session.worker, rest.changed);
     }
 }
 

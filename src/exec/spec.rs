@@ -559,6 +559,15 @@ impl Spec {
         if let (Some(find), [spec, ..]) = (self.key_finder, self.keys) {
             return find(argv, &mut |at| visit(at, spec.flags));
         }
+        // Nearly all have one key, at one place.
+        if let [spec] = self.keys
+            && let (Begin::Index(at), Find::Range { last: 0, .. }) = (&spec.begin, &spec.find)
+        {
+            if *at < argv.len() {
+                visit(*at, spec.flags);
+            }
+            return Ok(());
+        }
         for spec in self.keys {
             let Some(begin) = spec.first(argv) else {
                 continue;

@@ -109,9 +109,9 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
         let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
         txn.be_apart();
         more |= expire_fields(&mut txn, &partly);
-        let outcome = txn.commit();
+        let mut outcome = txn.commit();
+        awaited.extend(outcome.take_rest().changed);
         engine.reclaimer.free(outcome.garbage, is_lazy);
-        awaited.extend(outcome.changed);
     }
     if !awaited.is_empty() {
         waiting::serve(engine, worker, awaited);
@@ -193,10 +193,11 @@ fn keep_up(engine: &Engine, worker: usize, index: usize, now_ms: u64) -> bool {
         }
         more |= next.is_some() || began != epoch;
     }
-    let outcome = txn.commit();
+    let mut outcome = txn.commit();
+    let rest = outcome.take_rest();
     let is_lazy = engine.effects.is_lazy(Removal::Expiry);
     engine.reclaimer.free(outcome.garbage, is_lazy);
-    let mut changed = outcome.changed;
+    let mut changed = rest.changed;
     changed.extend(orphans);
     if !changed.is_empty() {
         waiting::serve(engine, worker, changed);
@@ -243,10 +244,7 @@ pub fn conclude(engine: &Engine) {
 fn expire_fields(txn: &mut Txn<'_>, keys: &[(u32, Vec<u8>)]) -> bool {
     let mut left = FIELDS;
     for (db, key) in keys {
-        let key = Key {
-            bytes: key,
-            digest: hash::digest(key),
-        };
+        let key = Key::new(key, hash::digest(key));
         left -= txn.expire_items(*db, &key, left);
         if left == 0 {
             return true;

@@ -14,7 +14,7 @@ use crate::store::eviction::Evictor;
 use crate::store::figures::Reason;
 use crate::store::garbage::Garbage;
 use crate::store::keyspace::{Keyspace, Locked};
-use crate::store::rules::TableId;
+use crate::store::rules::{Rules, TableId};
 use crate::store::shard::Shard;
 use crate::store::table::{Place, Table};
 
@@ -66,12 +66,28 @@ pub enum Deadline {
 pub struct Outcome {
     /// What is to be freed.
     pub garbage: Garbage,
+    /// What happens seldom, and is made when it does.
+    pub rest: Option<Box<Rest>>,
+}
+
+/// See [`Outcome`].
+#[derive(Default)]
+pub struct Rest {
     /// What somebody waits for: [`super::waiting::serve`].
     pub changed: Vec<Changed>,
     /// Keys to be refilled before their end.
     pub announced: Vec<Announced>,
     /// What falls with keys that were removed: [`super::invalidation::cascade`].
     pub cascades: Vec<Cascade>,
+    /// Commands to be propagated behind the running one.
+    behind: Vec<(u32, Vec<Vec<u8>>)>,
+}
+
+impl Outcome {
+    /// What happens seldom.
+    pub fn take_rest(&mut self) -> Rest {
+        self.rest.take().map_or_else(Rest::default, |rest| *rest)
+    }
 }
 
 /// See the head of this file.
@@ -98,18 +114,14 @@ pub struct Txn<'a> {
     rewritten: bool,
     /// Large values that are gone.
     garbage: Garbage,
-    /// Keys whose change somebody waits for.
-    awaited: Vec<Changed>,
     /// Why they are.
     pub removal: Removal,
     /// Who reads and writes, as policies see it.
     caller: Caller,
-    /// Keys to be refilled before their end.
-    announced: Vec<Announced>,
-    /// Commands to be propagated behind the running one.
-    behind: Vec<(u32, Vec<Vec<u8>>)>,
-    /// Keys and patterns that fall with a key that was removed.
-    cascades: Vec<Cascade>,
+    /// The policies that the batch began with, where there are any.
+    rules: Option<&'a Rules>,
+    /// What is left to do, beside the garbage.
+    rest: Option<Box<Rest>>,
     /// The epochs in which this runs.
     epoch: u32,
     plain_epoch: u8,
@@ -146,12 +158,10 @@ impl<'a> Txn<'a> {
             changes: 0,
             rewritten: false,
             garbage: Garbage::default(),
-            awaited: Vec::new(),
             removal: Removal::Replacement,
             caller: Caller::default(),
-            announced: Vec::new(),
-            behind: Vec::new(),
-            cascades: Vec::new(),
+            rules: None,
+            rest: None,
             epoch,
             plain_epoch,
         }
@@ -171,6 +181,17 @@ impl<'a> Txn<'a> {
         if let Some(effect) = &mut self.effect {
             effect.reads.push((effect.changes.len(), key.into()));
         }
+    }
+
+    /// Lends it the policies with which the batch began: it need not hold on to its
+    /// shards' own while these are the same.
+    #[inline]
+    pub fn set_rules(&mut self, rules: Option<&'a Rules>) {
+        self.rules = rules;
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
     }
 
     /// Says which client it is for.
@@ -287,15 +308,14 @@ impl<'a> Txn<'a> {
     /// Reads a key: finds it, counts a hit or a miss, and notes the access.
     #[inline]
     pub fn read(&mut self, key: &Key<'_>) -> Option<Entry<'_>> {
+        let shard = self.keyspace.shard_of(key.digest);
+        if !self.shard_of(shard).is_plain {
+            return self.read_governed(shard, key);
+        }
         let Some(found) = self.find(key) else {
             self.miss(key);
             return None;
         };
-        if found.id != TableId::PLAIN {
-            self.count_read(key, true);
-            self.note_hit(key, found);
-            return Some(self.entry(found));
-        }
         // The hottest path there is: the shard, the table and the slot are each
         // gone to once more, not once for each step.
         let (evictor, touch) = (self.keyspace.evictor(), self.touch);
@@ -870,13 +890,7 @@ impl<'a> Txn<'a> {
             for key in self.shard(i).watched_in(a, b) {
                 let digest = hash::digest(&key);
                 for db in [a, b] {
-                    self.find_in(
-                        db,
-                        &Key {
-                            bytes: &key,
-                            digest,
-                        },
-                    );
+                    self.find_in(db, &Key::new(&key, digest));
                 }
             }
             self.shard(i).swap_tables(a, b);
@@ -894,7 +908,8 @@ impl<'a> Txn<'a> {
     fn note_awaited(&mut self, shard: usize, which: impl Fn(u32) -> bool) {
         let shard = self.locked.shard(shard);
         let all = shard.all_awaited().filter(|(db, _)| which(*db));
-        self.awaited.extend(all.map(|(db, key)| (db, key.to_vec())));
+        let all: Vec<Changed> = all.map(|(db, key)| (db, key.to_vec())).collect();
+        self.rest().changed.extend(all);
     }
 
     // ----- watching -------------------------------------------------------

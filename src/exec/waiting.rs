@@ -234,13 +234,12 @@ impl Waiter {
             }
         };
         let why = txn.removal;
-        let outcome = txn.commit();
+        let mut outcome = txn.commit();
+        let rest = outcome.take_rest();
         engine
             .reclaimer
             .free(outcome.garbage, engine.effects.is_lazy(why));
-        if !outcome.changed.is_empty() {
-            serve(engine, worker, outcome.changed);
-        }
+        serve(engine, worker, rest.changed);
         more
     }
 
@@ -347,7 +346,7 @@ pub(super) fn begin(
     for at in &waiter.keys {
         let bytes = &waiter.words[at.arg as usize];
         let digest = at.digest;
-        let shard = txn.shard_for(&Key { bytes, digest });
+        let shard = txn.shard_for(&Key::new(bytes, digest));
         shard.wait(session.db, bytes, waiter.ticket);
     }
     let all = &engine.waiters.all;
@@ -391,10 +390,7 @@ pub fn serve(engine: &Engine, worker: usize, changed: Vec<Changed>) {
     let mut changed = VecDeque::from(changed);
     while let Some((db, bytes)) = changed.pop_front() {
         let digest = crate::base::hash::digest(&bytes);
-        let key = Key {
-            bytes: &bytes,
-            digest,
-        };
+        let key = Key::new(&bytes, digest);
         let shard = engine.keyspace.shard_of(digest);
         let tickets = engine.keyspace.lock(shard).awaited(db, &bytes);
         for ticket in tickets {
@@ -452,11 +448,12 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
         waiter.send(engine, out);
     }
     let why = txn.removal;
-    let outcome = txn.commit();
+    let mut outcome = txn.commit();
+    let rest = outcome.take_rest();
     engine
         .reclaimer
         .free(outcome.garbage, engine.effects.is_lazy(why));
-    refill::announce(engine, outcome.announced);
-    invalidation::cascade(engine, worker, outcome.cascades);
-    outcome.changed
+    refill::announce(engine, rest.announced);
+    invalidation::cascade(engine, worker, rest.cascades);
+    rest.changed
 }

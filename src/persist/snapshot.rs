@@ -330,10 +330,7 @@ fn take(
             deadline,
             usage,
         } => {
-            let key = Key {
-                bytes: &key,
-                digest: hash::digest(&key),
-            };
+            let key = Key::new(&key, hash::digest(&key));
             let found = txn.find(&key);
             if found.is_some() && present == Present::Refused {
                 return Err(Refusal::Twice(key.bytes.to_vec(), txn.db));

@@ -73,6 +73,21 @@ fn line(buffer: &[u8], from: usize) -> Line<'_> {
     }
 }
 
+/// A line that is a count of one or two digits, as nearly all are, with where the next
+/// one begins; `None` for any other, which [`line`] sees to.
+#[inline]
+fn brief_count(buffer: &[u8], from: usize) -> Option<(i64, usize)> {
+    let [a, b, c, d] = *buffer.get(from..)?.first_chunk()?;
+    let (tens, ones) = (a.wrapping_sub(b'0'), b.wrapping_sub(b'0'));
+    match (b, c, d) {
+        (b'\r', b'\n', _) if tens <= 9 => Some((tens.into(), from + 3)),
+        (_, b'\r', b'\n') if (1..=9).contains(&tens) && ones <= 9 => {
+            Some((i64::from(tens * 10 + ones), from + 4))
+        }
+        _ => None,
+    }
+}
+
 #[inline]
 fn length(digits: &[u8]) -> Option<i64> {
     match digits {
@@ -136,13 +151,15 @@ pub fn command<'a>(
     if buffer[0] != b'*' {
         return Ok(Parsed::Incomplete);
     }
-    let (digits, mut at) = match line(buffer, 1) {
-        Line::Whole(digits, next) => (digits, next),
-        Line::Incomplete => return Ok(Parsed::Incomplete),
-        Line::TooLong => return Err(protocol("too big mbulk count string")),
-        Line::Broken => return Err(bad_line_end()),
+    let (count, mut at) = match brief_count(buffer, 1) {
+        Some((count, next)) if count <= 10 || limits.authenticated => (count, next),
+        _ => match line(buffer, 1) {
+            Line::Whole(digits, next) => (args_count(digits, limits)?, next),
+            Line::Incomplete => return Ok(Parsed::Incomplete),
+            Line::TooLong => return Err(protocol("too big mbulk count string")),
+            Line::Broken => return Err(bad_line_end()),
+        },
     };
-    let count = args_count(digits, limits)?;
     let first = argv.len();
     for i in 0..count {
         let incomplete = |argv: &mut Vec<&'a [u8]>, at: usize, bulk: usize| {
@@ -165,13 +182,15 @@ pub fn command<'a>(
         if buffer[at] != b'$' {
             return not_a_bulk(buffer, at).map_or_else(|| Ok(incomplete(argv, at, 0)), Err);
         }
-        let (digits, start) = match line(buffer, at + 1) {
-            Line::Whole(digits, next) => (digits, next),
-            Line::Incomplete => return Ok(incomplete(argv, at, 0)),
-            Line::TooLong => return Err(protocol("too big bulk count string")),
-            Line::Broken => return Err(bad_line_end()),
+        let (bytes, start) = match brief_count(buffer, at + 1) {
+            Some((bytes, next)) if bytes <= limits.bulk_bytes => (bytes as usize, next),
+            _ => match line(buffer, at + 1) {
+                Line::Whole(digits, next) => (bulk_bytes(digits, limits)?, next),
+                Line::Incomplete => return Ok(incomplete(argv, at, 0)),
+                Line::TooLong => return Err(protocol("too big bulk count string")),
+                Line::Broken => return Err(bad_line_end()),
+            },
         };
-        let bytes = bulk_bytes(digits, limits)?;
         if buffer.len() - start < bytes + 2 {
             return Ok(incomplete(argv, at, bytes));
         }

@@ -606,6 +606,15 @@ impl<'a> Entry<'a> {
         ))
     }
 
+    /// The epoch in what a policy keeps of it.
+    #[inline]
+    pub fn note_epoch(&self) -> Option<u32> {
+        let parts = self.parts();
+        let at = parts.note_at() + 6;
+        let bytes = (parts.note_len > 0).then(|| self.slice(at, 4))?;
+        Some(u32::from_le_bytes(bytes.try_into().unwrap_or_default()))
+    }
+
     /// The digests of its explicit tags.
     pub fn tags(&self) -> SmallVec<[u64; 4]> {
         let parts = self.parts();
@@ -753,6 +762,31 @@ impl<'a> EntryMut<'a> {
         unsafe {
             let at = self.at.as_ptr().add(parts.note_at());
             at.cast::<[u8; NOTE_BYTES]>().write(note.to_bytes());
+        }
+        true
+    }
+
+    /// Whether a policy keeps something of it, no invalidation since `epoch` concerns it,
+    /// and its lifetime goes beyond `over_ms`; if so, and `counts`, counts a read.
+    #[inline]
+    pub fn read_if_current(&mut self, epoch: u32, over_ms: u64, counts: bool) -> bool {
+        let entry = self.as_ref();
+        let parts = entry.parts();
+        if parts.note_len == 0 || entry.deadline().is_some_and(|ms| ms <= over_ms) {
+            return false;
+        }
+        // SAFETY: the header says that a note is there, in which the epoch stands at 6,
+        // and the reads at 10.
+        unsafe {
+            let note = self.at.as_ptr().add(parts.note_at());
+            if u32::from_le(note.add(6).cast::<u32>().read_unaligned()) != epoch {
+                return false;
+            }
+            if counts {
+                let at = note.add(10).cast::<u16>();
+                let reads = u16::from_le(at.read_unaligned());
+                at.write_unaligned(reads.saturating_add(1).to_le());
+            }
         }
         true
     }

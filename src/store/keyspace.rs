@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use super::eviction::Evictor;
 use super::invalidation::Invalidations;
-use super::rules::Rules;
+use super::rules::{Rules, SlotHint};
 use super::shard::{Settling, Shard};
 use crate::base::clock;
 
@@ -242,32 +242,34 @@ impl Keyspace {
     /// Asks the processor for keys' entries: first for all of their lines, then,
     /// by what those say, for the entries. `alone`: nobody else takes locks
     /// often, so that one round of all of them is cheaper than two for each key.
-    pub fn prefetch<'k>(
+    pub fn prefetch(
         &self,
         db: u32,
-        keys: impl Iterator<Item = (u64, &'k [u8])> + Clone,
+        keys: impl Iterator<Item = (u64, SlotHint)> + Clone,
         alone: bool,
     ) {
+        let noted = self.is_governed();
         if alone && keys.clone().nth(self.len() / 4).is_some() {
             let shards: SmallVec<[_; 32]> = self.shards.iter().map(|s| s.0.lock()).collect();
-            let home = |(digest, key)| Some((digest, shards[self.shard_of(digest)].home(db, key)?));
+            let home =
+                |(digest, hint)| Some((digest, shards[self.shard_of(digest)].home(db, hint)?));
             let homes: SmallVec<[_; 64]> = keys.filter_map(home).collect();
             for (digest, table) in &homes {
                 table.prefetch_line(*digest);
             }
             for (digest, table) in &homes {
-                table.prefetch_entry(*digest);
+                table.prefetch_entry(*digest, noted);
             }
             return;
         }
-        for (digest, key) in keys.clone() {
-            if let Some(table) = self.lock(self.shard_of(digest)).home(db, key) {
+        for (digest, hint) in keys.clone() {
+            if let Some(table) = self.lock(self.shard_of(digest)).home(db, hint) {
                 table.prefetch_line(digest);
             }
         }
-        for (digest, key) in keys {
-            if let Some(table) = self.lock(self.shard_of(digest)).home(db, key) {
-                table.prefetch_entry(digest);
+        for (digest, hint) in keys {
+            if let Some(table) = self.lock(self.shard_of(digest)).home(db, hint) {
+                table.prefetch_entry(digest, noted);
             }
         }
     }

@@ -6,6 +6,7 @@
 //! its keys go by it. Slot 0 is that of keys without a policy.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::adaptive::Typical;
 use crate::config::policy::Policy;
@@ -64,6 +65,21 @@ impl TableId {
     }
 }
 
+/// Which policy a key belongs to by the rules of one time: found out before its shard is
+/// locked, and good while those are in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlotHint(u32);
+
+impl SlotHint {
+    /// Nothing was found out.
+    pub const NONE: SlotHint = SlotHint(0);
+    /// Versions of rules that are told apart.
+    const VERSIONS: u32 = (1 << 24) - 1;
+}
+
+/// Counts the rules that were made.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
 /// A policy that may match: first by the first eight bytes of the key, in one
 /// comparison.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +137,8 @@ pub struct Rules {
     asked: Vec<Asked>,
     /// Where the part of a first byte begins; that of the empty key is the last.
     parts: Box<[u16; 258]>,
+    /// Tells them from others, from 1.
+    version: u32,
 }
 
 impl Default for Rules {
@@ -164,6 +182,7 @@ impl Rules {
             next_age,
             asked,
             parts,
+            version: 1 + MADE.fetch_add(1, Ordering::Relaxed) % SlotHint::VERSIONS,
         }
     }
 
@@ -188,6 +207,24 @@ impl Rules {
             }
         }
         0
+    }
+
+    /// Whether these are the same.
+    #[inline]
+    pub fn is(&self, other: &Rules) -> bool {
+        std::ptr::eq(self, other)
+    }
+
+    /// As [`Rules::slot_of`], for whoever asks again later.
+    #[inline]
+    pub fn hint(&self, key: &[u8]) -> SlotHint {
+        SlotHint(self.version << 8 | u32::from(self.slot_of(key)))
+    }
+
+    /// What a hint says, where these are still the rules that it is from.
+    #[inline]
+    pub fn slot_by_hint(&self, hint: SlotHint) -> Option<Slot> {
+        (hint.0 >> 8 == self.version).then_some(hint.0 as Slot)
     }
 
     /// The policy of a slot.
@@ -343,6 +380,17 @@ mod tests {
     fn name_of<'r>(rules: &'r Rules, key: &str) -> &'r str {
         let policy = rules.get(rules.slot_of(key.as_bytes()));
         policy.map_or("none", |p| &p.name)
+    }
+
+    #[test]
+    fn a_hint_holds_for_the_rules_that_it_is_from_and_for_no_others() {
+        let before = rules(&["all *", "a a:*"]);
+        let hint = before.hint(b"a:1");
+        assert_eq!(before.slot_by_hint(hint), Some(before.slot_of(b"a:1")));
+        assert_eq!(before.slot_by_hint(SlotHint::NONE), None);
+        let after = before.without(b"a").expect("it was there");
+        assert_eq!(after.slot_by_hint(hint), None);
+        assert_eq!(Rules::default().slot_by_hint(hint), None);
     }
 
     #[test]

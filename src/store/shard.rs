@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
-use crate::config::policy::Priority;
+use crate::config::policy::{Policy, Priority};
 
 use super::departed::Departed;
 use super::entry::Entry;
@@ -15,7 +15,7 @@ use super::figures::Figures;
 use super::ghost::Ghosts;
 use super::lease::Leases;
 use super::nulls::Nulls;
-use super::rules::{Rules, Slot, TableId};
+use super::rules::{Rules, Slot, SlotHint, TableId};
 use super::table::{Place, Table};
 
 /// Set for a client when a key that it watches changes.
@@ -95,6 +95,18 @@ impl Kept {
             }
         }
     }
+}
+
+/// A policy's part of a shard and database.
+pub struct Part<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The table of its values.
+    pub table: &'a mut Table,
+    /// What is kept beside it.
+    pub kept: &'a mut Kept,
+    /// The shard's.
+    pub stats: &'a mut Stats,
 }
 
 /// Where a shard is on its way to a new set of rules.
@@ -193,14 +205,28 @@ impl Shard {
         tables.get_mut(db as usize)?.as_deref_mut()
     }
 
-    /// The table in which a key's value would be.
+    /// The table in which a key's value would be, as far as is known.
     #[inline]
-    pub fn home(&self, db: u32, key: &[u8]) -> Option<&Table> {
+    pub fn home(&self, db: u32, hint: SlotHint) -> Option<&Table> {
         let id = match self.is_plain {
             true => TableId::PLAIN,
-            false => TableId::values(self.rules.slot_of(key)),
+            false => TableId::values(self.rules.slot_by_hint(hint)?),
         };
         self.table(db, id)
+    }
+
+    /// What a read under a policy goes to, where all of it is there.
+    #[inline]
+    pub fn part_of(&mut self, db: u32, slot: Slot) -> Option<Part<'_>> {
+        let policy = self.rules.get(slot)?;
+        let index = TableId::values(slot).index().checked_sub(1)?;
+        let tables = self.policy_tables.get_mut(index)?;
+        Some(Part {
+            policy,
+            table: tables.get_mut(db as usize)?.as_deref_mut()?,
+            kept: self.kept.get_mut(usize::from(slot))?.as_deref_mut()?,
+            stats: &mut self.stats,
+        })
     }
 
     /// A table of a database, made where there is none.

@@ -381,9 +381,10 @@ impl Table {
         unsafe { prefetch(segment.lines.as_ptr().add(line).cast()) };
     }
 
-    /// Asks the processor for the entry, looking only at its line.
+    /// Asks the processor for the entry, looking only at its line. `noted`: what a policy
+    /// keeps of it lies behind its value.
     #[inline]
-    pub fn prefetch_entry(&self, digest: u64) {
+    pub fn prefetch_entry(&self, digest: u64, noted: bool) {
         let segment = &self.directory[self.index(digest)];
         let frag = frag(digest);
         let line = &segment.lines()[home(frag, segment.size.into())];
@@ -391,10 +392,13 @@ impl Table {
             let bits = line.slots[slot];
             if bits >> PLACE_AT == u64::from(frag >> 8) {
                 let at = address(bits).as_ptr();
-                // SAFETY: as above; the second line may lie behind the entry's end.
+                // SAFETY: as above; the further lines may lie behind the entry's end.
                 unsafe {
                     prefetch(at);
                     prefetch(at.wrapping_add(64));
+                    if noted {
+                        prefetch(at.wrapping_add(128));
+                    }
                 }
             }
         }

@@ -26,7 +26,7 @@ impl Txn<'_> {
         let shard = self.locked.shard_mut(shard);
         shard.touch(db, key);
         if shard.is_awaited(db, key) {
-            self.awaited.push((db, key.to_vec()));
+            self.rest().changed.push((db, key.to_vec()));
         }
     }
 
@@ -35,7 +35,7 @@ impl Txn<'_> {
     pub fn wake(&mut self, key: &Key<'_>) {
         let db = self.db;
         if self.shard_for(key).is_awaited(db, key.bytes) {
-            self.awaited.push((db, key.bytes.to_vec()));
+            self.rest().changed.push((db, key.bytes.to_vec()));
         }
     }
 
@@ -133,9 +133,9 @@ impl Txn<'_> {
             effect.commands.push((self.db, words));
         }
         if let Some(effect) = &mut self.effect
-            && !self.behind.is_empty()
+            && let Some(rest) = &mut self.rest
         {
-            effect.commands.append(&mut self.behind);
+            effect.commands.append(&mut rest.behind);
         }
         self.changes = 0;
         self.rewritten = false;
@@ -147,9 +147,7 @@ impl Txn<'_> {
         self.deliver();
         Outcome {
             garbage: self.garbage,
-            changed: self.awaited,
-            announced: self.announced,
-            cascades: self.cascades,
+            rest: self.rest,
         }
     }
 
@@ -177,13 +175,7 @@ impl Txn<'_> {
                 return Some(key);
             }
             let digest = hash::digest(&key);
-            if self
-                .find(&Key {
-                    bytes: &key,
-                    digest,
-                })
-                .is_some()
-            {
+            if self.find(&Key::new(&key, digest)).is_some() {
                 return Some(key);
             }
         }

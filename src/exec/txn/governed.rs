@@ -26,6 +26,7 @@ use crate::store::entry::{Draft, Entry, NewValue, Note, Object, mark};
 use crate::store::figures::Reason;
 use crate::store::rules::{Rules, Slot, TableId};
 use crate::store::shard::Shard;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A read begins an idle lifetime anew where that prolongs it by one part of so many.
@@ -56,24 +57,41 @@ pub(super) struct Write<'a> {
 
 /// A policy that is in force for a key and its client.
 #[derive(Clone)]
-pub(super) struct InForce {
-    rules: Arc<Rules>,
+pub(super) struct InForce<'a> {
+    rules: Shared<'a>,
     pub slot: Slot,
     /// It only counts what it would do.
     pub is_shadow: bool,
 }
 
-impl InForce {
+/// The rules of a shard, which whoever has them can go on with while the shard changes.
+#[derive(Clone)]
+enum Shared<'a> {
+    /// Those that the batch began with, if they are still the shard's.
+    Batch(&'a Rules),
+    Own(Arc<Rules>),
+}
+
+impl InForce<'_> {
+    #[inline]
+    fn rules(&self) -> &Rules {
+        match &self.rules {
+            Shared::Batch(rules) => rules,
+            Shared::Own(rules) => rules,
+        }
+    }
+
     #[inline]
     pub fn policy(&self) -> &Policy {
-        self.rules
+        self.rules()
             .get(self.slot)
             .expect("it was there when it was found to be in force")
     }
 
     /// What its keys are like.
     pub fn typical(&self) -> &Typical {
-        self.rules.typical(self.slot).expect("every policy has one")
+        let typical = self.rules().typical(self.slot);
+        typical.expect("every policy has one")
     }
 }
 
@@ -91,7 +109,7 @@ impl Caller {
 
 impl<'a> Txn<'a> {
     /// The policy in force for a key of a slot and this client.
-    pub(super) fn in_force(&self, shard: usize, slot: Slot, digest: u64) -> Option<InForce> {
+    pub(super) fn in_force(&self, shard: usize, slot: Slot, digest: u64) -> Option<InForce<'a>> {
         let rules = &self.locked.shard(shard).rules;
         let policy = rules.get(slot)?;
         if policy.mode == Mode::No || !self.caller.is_among(&policy.users) {
@@ -106,7 +124,10 @@ impl<'a> Txn<'a> {
         Some(InForce {
             slot,
             is_shadow: policy.mode == Mode::Shadow,
-            rules: rules.clone(),
+            rules: match self.rules {
+                Some(batch) if batch.is(rules) => Shared::Batch(batch),
+                _ => Shared::Own(rules.clone()),
+            },
         })
     }
 
@@ -117,19 +138,24 @@ impl<'a> Txn<'a> {
             self.settle_key(shard, db, key);
         }
         let owner = self.locked.shard(shard);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let Some((found, entry)) = locate(owner, shard, db, slot, key) else {
             return Sight::Absent;
         };
-        let note = entry.note();
-        let is_current = match &note {
-            Some(note) => note.epoch == self.epoch,
+        let is_current = match entry.note_epoch() {
+            Some(epoch) => epoch == self.epoch,
             None => entry.epoch() == self.plain_epoch,
         };
         if !is_current {
             return self.judge(found, key);
         }
-        self.by_deadline(found, entry.deadline(), note.map_or(0, |n| n.grace_ms))
+        match entry.deadline() {
+            Some(ms) if ms <= self.over_ms => {
+                let grace_ms = entry.note().map_or(0, |n| n.grace_ms);
+                self.by_deadline(found, Some(ms), grace_ms)
+            }
+            _ => Sight::Fresh(found),
+        }
     }
 
     #[inline]
@@ -232,7 +258,7 @@ impl<'a> Txn<'a> {
         }
         let now_ms = self.now_ms;
         let owner = self.locked.shard_mut(shard);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let fence = owner.next_sequence();
         let entries = owner
             .table(db, TableId::values(slot))
@@ -296,10 +322,57 @@ impl<'a> Txn<'a> {
             pattern: template.fill_escaped(&captures),
         };
         let all: Vec<_> = policy.cascade.iter().map(fill).collect();
-        self.cascades.extend(all);
+        self.rest().cascades.extend(all);
     }
 
     // ----- reads ----------------------------------------------------------
+
+    /// The usual read under a policy: of a value that is there and current, by a policy
+    /// that is in force for everybody and does nothing on a read. Counted and noted as
+    /// [`Txn::sight`] and [`Txn::note_hit`] do it step by step, which see to all others.
+    #[inline]
+    pub(super) fn glance(&mut self, shard: usize, key: &Key<'_>) -> Option<Found> {
+        let (db, epoch, over_ms, touch) = (self.db, self.epoch, self.over_ms, self.touch);
+        let evictor = self.keyspace.evictor();
+        let owner = self.locked.shard_mut(shard);
+        if owner.settling.is_some() {
+            return None;
+        }
+        let slot = key.slot(&owner.rules);
+        let part = owner.part_of(db, slot)?;
+        if !part.policy.only_reads() {
+            return None;
+        }
+        let place = part.table.find(key.digest, key.bytes)?;
+        let mut entry = part.table.entry_mut(place);
+        if !entry.read_if_current(epoch, over_ms, touch) {
+            return None;
+        }
+        if touch {
+            let before = entry.as_ref().access();
+            let after = evictor.on_hit(key.digest, before);
+            if after != before {
+                entry.set_access(after);
+            }
+        }
+        part.stats.hits += 1;
+        part.kept.figures.hits += 1;
+        Some(Found {
+            shard,
+            db,
+            id: TableId::values(slot),
+            place,
+        })
+    }
+
+    /// As [`Txn::read`], where there are policies or outstanding invalidations.
+    pub(super) fn read_governed(&mut self, shard: usize, key: &Key<'_>) -> Option<Entry<'_>> {
+        if let Some(found) = self.glance(shard, key) {
+            return Some(self.entry(found));
+        }
+        let found = self.look_up(key)?;
+        Some(self.entry(found))
+    }
 
     /// An entry of a policy was read: counts, notes, and prolongs what is idle.
     pub(super) fn note_hit(&mut self, key: &Key<'_>, found: Found) {
@@ -309,7 +382,12 @@ impl<'a> Txn<'a> {
 
     /// As [`Txn::note_hit`], for who knows the policy in force.
     #[inline]
-    pub(super) fn note_hit_by(&mut self, key: &Key<'_>, found: Found, policy: Option<&InForce>) {
+    pub(super) fn note_hit_by(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        policy: Option<&InForce<'_>>,
+    ) {
         self.note_access(key, found);
         let Some(in_force) = policy else {
             return;
@@ -333,7 +411,7 @@ impl<'a> Txn<'a> {
     }
 
     /// An entry was read whose policy may want it refilled, or to live on.
-    fn prolong(&mut self, key: &Key<'_>, found: Found, in_force: &InForce) {
+    fn prolong(&mut self, key: &Key<'_>, found: Found, in_force: &InForce<'_>) {
         let (now_ms, policy) = (self.now_ms, in_force.policy());
         let entry = self.entry(found);
         let (Some(mut note), Some(deadline)) = (entry.note(), entry.deadline()) else {
@@ -375,7 +453,7 @@ impl<'a> Txn<'a> {
     pub(super) fn note_miss_governed(&mut self, shard: usize, key: &Key<'_>) {
         let (db, now_ms, epoch) = (self.db, self.now_ms, self.epoch);
         let owner = self.locked.shard_mut(shard);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         if self.in_force(shard, slot, key.digest).is_none() {
             return;
         }
@@ -435,7 +513,7 @@ impl<'a> Txn<'a> {
         write: Write<'_>,
     ) -> Option<u64> {
         let shard = self.keyspace.shard_of(key.digest);
-        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let slot = key.slot(&self.locked.shard(shard).rules);
         let policy = self.in_force(shard, slot, key.digest);
         self.put_under(policy.as_ref(), slot, db, key, found, write)
     }
@@ -443,7 +521,7 @@ impl<'a> Txn<'a> {
     /// As [`Txn::put_governed`], for who knows the policy in force.
     pub(super) fn put_under(
         &mut self,
-        policy: Option<&InForce>,
+        policy: Option<&InForce<'_>>,
         slot: Slot,
         db: u32,
         key: &Key<'_>,
@@ -471,9 +549,14 @@ impl<'a> Txn<'a> {
         });
         let keeps = write.deadline == Deadline::Keep && found.is_some();
         // What is changed rather than written anew stays in its groups.
-        let tags = match there {
+        let old_tags = match there {
             Some(there) if keeps && write.tags.is_empty() => self.entry(there).tags(),
-            _ => write.tags.into(),
+            _ => SmallVec::new(),
+        };
+        let tags = if old_tags.is_empty() {
+            write.tags
+        } else {
+            &old_tags
         };
         let identity = identity(db, key.digest);
         let owner = self.locked.shard_mut(shard);
@@ -538,7 +621,7 @@ impl<'a> Txn<'a> {
             graceful: write.is_fill && decided.deadline.is_some(),
             epoch: epochs.1,
             note: note.as_ref(),
-            tags: &tags,
+            tags,
         };
         let id = match decided.is_null {
             true => TableId::sentinels(slot),
@@ -570,7 +653,9 @@ impl<'a> Txn<'a> {
         if decided.deadline != kept_deadline && !decided.is_as_asked {
             self.propagate_deadline(db, key.bytes, decided.deadline);
         }
-        self.hold_policy_to_its_memory(shard, slot, policy);
+        if let Some(policy) = policy.filter(|p| !p.is_shadow) {
+            self.hold_policy_to_its_memory(shard, id, policy.policy());
+        }
         decided.deadline
     }
 
@@ -581,7 +666,7 @@ impl<'a> Txn<'a> {
                 Some(ms) => vec![b"PEXPIREAT".to_vec(), key.to_vec(), ms.to_string().into()],
                 None => vec![b"PERSIST".to_vec(), key.to_vec()],
             };
-            self.behind.push((db, words));
+            self.rest().behind.push((db, words));
         }
     }
 
@@ -615,32 +700,26 @@ impl<'a> Txn<'a> {
     }
 
     /// Evicts from a policy's own tables while they take more than it may.
-    fn hold_policy_to_its_memory(&mut self, shard: usize, slot: Slot, policy: Option<&InForce>) {
-        let Some(policy) = policy.filter(|p| !p.is_shadow).map(InForce::policy) else {
-            return;
+    #[inline]
+    fn hold_policy_to_its_memory(&mut self, shard: usize, id: TableId, policy: &Policy) {
+        let most = match id.is_sentinels() {
+            false => policy.memory_max_bytes,
+            true => match (policy.null_max_bytes, self.keyspace.null_bytes_max() as u64) {
+                (0, all) => all,
+                (own, all) => own.min(all),
+            },
         };
-        let shards = self.keyspace.len() as u64;
-        let null_max = self.keyspace.null_bytes_max() as u64;
-        let null_max = match policy.null_max_bytes {
-            0 => null_max,
-            own => own.min(null_max),
-        };
-        for (id, most) in [
-            (TableId::values(slot), policy.memory_max_bytes),
-            (TableId::sentinels(slot), null_max),
-        ] {
-            if most == 0 {
-                continue;
-            }
-            let most = (most / shards).max(1) as usize;
-            // One that comes lets few go.
-            for _ in 0..8 {
-                if self.locked.shard(shard).bytes_of(id) <= most {
-                    break;
-                }
-                if !self.evict_from(shard, id) {
-                    break;
-                }
+        if most > 0 {
+            self.hold_to(shard, id, most);
+        }
+    }
+
+    fn hold_to(&mut self, shard: usize, id: TableId, most: u64) {
+        let most = (most / self.keyspace.len() as u64).max(1) as usize;
+        // One that comes lets few go.
+        for _ in 0..8 {
+            if self.locked.shard(shard).bytes_of(id) <= most || !self.evict_from(shard, id) {
+                break;
             }
         }
     }
@@ -686,7 +765,7 @@ impl<'a> Txn<'a> {
         let now_ms = self.now_ms;
         // Brings home what is there, so that it is replaced.
         let there = self.sight(shard, db, key);
-        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let slot = key.slot(&self.locked.shard(shard).rules);
         let policy = self.in_force(shard, slot, key.digest);
         let life = Life {
             asked: draft.deadline.map_or(Deadline::Never, Deadline::At),

@@ -140,7 +140,7 @@ pub fn reason_text(marks: u8) -> Option<(&'static str, &'static str)> {
 
 /// The lifetime of what is written.
 pub(super) fn decide(
-    policy: Option<&InForce>,
+    policy: Option<&InForce<'_>>,
     life: &Life,
     past: &Past,
     value: &NewValue<'_>,
@@ -291,7 +291,7 @@ fn digest_of(value: &NewValue<'_>) -> u32 {
 
 /// The deadline and grace of an entry that was there before its policy.
 pub(super) fn settled(
-    policy: Option<&InForce>,
+    policy: Option<&InForce<'_>>,
     deadline: Option<u64>,
     now_ms: u64,
     is_null: bool,

@@ -94,6 +94,9 @@ impl Txn<'_> {
         if self.shard_of(shard).is_plain {
             return Ok(self.read(key));
         }
+        if let Some(found) = self.glance(shard, key) {
+            return Ok(Some(self.entry(found)));
+        }
         let look = self.look(key, Asks::default());
         match look.status {
             Status::Wait(ms) => Err(ms),
@@ -112,7 +115,7 @@ impl Txn<'_> {
             Sight::Fresh(found) | Sight::Stale(found) if found.id != TableId::PLAIN => {
                 found.id.slot()
             }
-            _ => self.locked.shard(shard).rules.slot_of(key.bytes),
+            _ => key.slot(&self.locked.shard(shard).rules),
         };
         let policy = self.in_force(shard, slot, key.digest);
         match sight {
@@ -143,7 +146,13 @@ impl Txn<'_> {
         }
     }
 
-    fn look_stale(&mut self, key: &Key<'_>, found: Found, policy: &InForce, asks: Asks) -> Look {
+    fn look_stale(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        policy: &InForce<'_>,
+        asks: Asks,
+    ) -> Look {
         let lease_ms = policy.policy().effective_lease_ms().max(asks.lease_ms);
         let turn = self.take_turn(found.shard, policy.slot, key, lease_ms);
         let figures = &mut self
@@ -181,7 +190,7 @@ impl Txn<'_> {
         shard: usize,
         slot: Slot,
         key: &Key<'_>,
-        policy: Option<&InForce>,
+        policy: Option<&InForce<'_>>,
         asks: Asks,
     ) -> Look {
         let absent = |status| Look {
@@ -331,7 +340,7 @@ impl Txn<'_> {
         tags: &[u64],
     ) -> Filled {
         let (db, now_ms) = (self.db, self.now_ms);
-        let slot = self.locked.shard(shard).rules.slot_of(key.bytes);
+        let slot = key.slot(&self.locked.shard(shard).rules);
         let policy = self.in_force(shard, slot, key.digest);
         let identity = identity(db, key.digest);
         let reader = self.caller.reader.as_deref_mut();
@@ -382,7 +391,7 @@ impl Txn<'_> {
     }
 
     /// Whether the key was removed or invalidated since a miss.
-    fn is_fenced(&self, shard: usize, policy: &InForce, key: &Key<'_>, miss: &Miss) -> bool {
+    fn is_fenced(&self, shard: usize, policy: &InForce<'_>, key: &Key<'_>, miss: &Miss) -> bool {
         let kept = self.locked.shard(shard).kept(policy.slot);
         let record = kept.and_then(|k| k.departed.get(miss.key));
         let fence = record.map_or(0, |r| r.fence);
@@ -403,7 +412,7 @@ impl Txn<'_> {
         let now_ms = self.now_ms;
         let identity = identity(self.db, key.digest);
         let owner = self.shard_for(key);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let policy = owner.rules.get(slot).cloned();
         let Some(kept) = owner.known_mut(slot) else {
             return false;
@@ -440,7 +449,7 @@ impl Txn<'_> {
         let (shards, null_max) = (self.keyspace.len(), self.keyspace.null_bytes_max());
         let owner = self.shard_of(shard);
         owner.is_plain = false;
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let policy = owner.rules.get(slot).cloned();
         let ttl_most = policy.as_ref().map_or(u64::MAX, |p| p.null_ttl_ms);
         let default = policy
@@ -486,7 +495,7 @@ impl Txn<'_> {
     pub fn null_until(&mut self, key: &Key<'_>) -> Option<u64> {
         let (db, now_ms) = (self.db, self.now_ms);
         let owner = self.shard_for(key);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let nulls = owner.kept(slot)?.nulls(db)?;
         nulls.get(key.digest, key.bytes, now_ms)
     }
@@ -526,7 +535,7 @@ impl Txn<'_> {
         let slot = found.id.slot();
         let kept = self.locked.shard_mut(found.shard).kept_mut(slot);
         kept.figures.refreshes += 1;
-        self.announced.push(Announced {
+        self.rest().announced.push(Announced {
             db: found.db,
             key: key.bytes.into(),
             policy: policy.name.clone(),
@@ -538,12 +547,9 @@ impl Txn<'_> {
 
     /// Gives up what a client holds that leaves: whoever waits for its refill goes on.
     pub fn abandon(&mut self, lease: &HeldLease) {
-        let key = Key {
-            bytes: &lease.key,
-            digest: crate::base::hash::digest(&lease.key),
-        };
+        let key = Key::new(&lease.key, crate::base::hash::digest(&lease.key));
         let owner = self.shard_for(&key);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let Some(kept) = owner.known_mut(slot) else {
             return;
         };
@@ -628,7 +634,7 @@ impl Txn<'_> {
         self.shard_of(shard);
         let sight = self.sight(shard, db, key);
         let owner = self.locked.shard(shard);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let policy = owner.rules.get(slot).cloned();
         let is_in_force = self.in_force(shard, slot, key.digest).is_some();
         let owner = self.locked.shard(shard);

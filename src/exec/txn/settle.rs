@@ -21,7 +21,7 @@ impl<'a> Txn<'a> {
     /// Brings what is under a key to where the rules want it, and to live as they say.
     pub(super) fn settle_key(&mut self, shard: usize, db: u32, key: &Key<'_>) {
         let owner = self.locked.shard(shard);
-        let slot = owner.rules.slot_of(key.bytes);
+        let slot = key.slot(&owner.rules);
         let place = owner
             .tables_of(db)
             .find_map(|(id, table)| Some((id, table.find(key.digest, key.bytes)?)));
@@ -157,10 +157,7 @@ impl<'a> Txn<'a> {
         }
         let is_over = at.index >= self.shard(index).kinds();
         for (db, bytes) in &keys {
-            let key = Key {
-                bytes,
-                digest: hash::digest(bytes),
-            };
+            let key = Key::new(bytes, hash::digest(bytes));
             self.settle_key(index, *db, &key);
         }
         let is_valid = self.keyspace.invalidations().read().is_empty();
@@ -216,10 +213,7 @@ impl<'a> Txn<'a> {
             };
         }
         for (db, bytes) in &met {
-            let key = Key {
-                bytes,
-                digest: hash::digest(bytes),
-            };
+            let key = Key::new(bytes, hash::digest(bytes));
             self.sight(index, *db, &key);
         }
         let is_over = at.index >= self.shard(index).kinds();
