@@ -146,7 +146,7 @@ async fn serve(
     let engine = Arc::new(Engine::new(settings.clone(), commands, count));
     crash::watch(engine.clone());
     tokio::spawn(watchdog::watch(engine.clone()));
-    gather_pages();
+    prepare_memory();
     if let Some(title) = title {
         entitle(&engine, title);
     }
@@ -474,18 +474,12 @@ fn trim_buffers(engine: &Engine) {
     }
 }
 
-/// Makes huge pages of memory that is in use, on a thread of its own: see `slab::pool`.
-fn gather_pages() {
-    let run = || {
-        loop {
-            thread::sleep(Duration::from_secs(1));
-            slab::collapse_full();
-        }
-    };
-    let thread = thread::Builder::new().name("huge-pages".into());
-    if let Err(error) = thread.spawn(run) {
+/// Has memory for keys ready before they come, on a thread of its own.
+fn prepare_memory() {
+    let thread = thread::Builder::new().name("memory".into());
+    if let Err(error) = thread.spawn(slab::prepare) {
         // The server is as good without, if a little slower.
-        crate::verbose!("No thread for huge pages: {error}");
+        crate::verbose!("No thread to prepare memory: {error}");
     }
 }
 

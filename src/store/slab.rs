@@ -26,7 +26,7 @@ mod pool;
 
 use std::ptr::{self, NonNull};
 
-pub use pool::{collapse_full, pool_bytes, purge_beyond};
+pub use pool::{pool_bytes, prepare, purge_beyond};
 
 use pool::{PAGE, POOL};
 

@@ -371,15 +371,17 @@ impl Policy {
         }
     }
 
+    /// Whether it is in force for every key and client.
+    #[inline]
+    pub fn is_for_all(&self) -> bool {
+        self.mode == Mode::Yes && self.rollout_percent == 100 && self.users.is_empty()
+    }
+
     /// Whether it is in force for every key and client, and a read within the lifetime
     /// has no consequence.
     #[inline]
     pub fn only_reads(&self) -> bool {
-        self.mode == Mode::Yes
-            && self.rollout_percent == 100
-            && self.refresh_percent == 0
-            && !self.idle
-            && self.users.is_empty()
+        self.is_for_all() && self.refresh_percent == 0 && !self.idle
     }
 
     /// The options that are not what they would be by default, each with a value,

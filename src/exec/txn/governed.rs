@@ -109,16 +109,11 @@ impl Caller {
 
 impl<'a> Txn<'a> {
     /// The policy in force for a key of a slot and this client.
+    #[inline]
     pub(super) fn in_force(&self, shard: usize, slot: Slot, digest: u64) -> Option<InForce<'a>> {
         let rules = &self.locked.shard(shard).rules;
         let policy = rules.get(slot)?;
-        if policy.mode == Mode::No || !self.caller.is_among(&policy.users) {
-            return None;
-        }
-        // By other bits than those that choose shard and place.
-        if policy.rollout_percent < 100
-            && hash::spread(digest) % 100 >= policy.rollout_percent.into()
-        {
+        if !policy.is_for_all() && !self.is_concerned(policy, digest) {
             return None;
         }
         Some(InForce {
@@ -129,6 +124,14 @@ impl<'a> Txn<'a> {
                 _ => Shared::Own(rules.clone()),
             },
         })
+    }
+
+    /// Whether a policy that is not for all is for this client and key.
+    fn is_concerned(&self, policy: &Policy, digest: u64) -> bool {
+        policy.mode != Mode::No
+            && self.caller.is_among(&policy.users)
+            // By other bits than those that choose shard and place.
+            && hash::spread(digest) % 100 < policy.rollout_percent.into()
     }
 
     /// Finds a key where there are policies or outstanding invalidations.

@@ -6,7 +6,7 @@
 //! | policy | record | who goes |
 //! |---|---|---|
 //! | `larder` | [`learned`] | the least learned worth for its bytes |
-//! | `*-lru` | time of the last use, counted in accesses | the longest unused |
+//! | `*-lru` | time of the last use, counted in accesses | the longest unused, and rather what was never used |
 //! | `*-lfu` | [`records::LfuRecord`] | the least counted |
 //! | `*-random`, `volatile-ttl` | as `*-lru` | any; the next to expire |
 //!
@@ -196,7 +196,7 @@ impl Evictor {
                 self.observe(digest, now);
                 Record::on_insert(ghost.map(GhostRecord), now).0
             }
-            Order::Lru | Order::Random | Order::Ttl => LruRecord::used(self.policy.now().0).0,
+            Order::Lru | Order::Random | Order::Ttl => LruRecord::inserted(self.policy.now().0).0,
             Order::Lfu => LfuRecord::on_insert(self.minute()).0,
         }
     }
@@ -248,7 +248,7 @@ impl Evictor {
                     .collect();
                 return self.policy.choose(&samples, now);
             }
-            Order::Lru => all.max_by_key(|(_, c)| LruRecord(c.access).idle(now.0)),
+            Order::Lru => all.max_by_key(|(_, c)| LruRecord(c.access).age(now.0)),
             Order::Lfu => {
                 let (minute, lfu) = (self.minute(), self.lfu());
                 all.min_by_key(|(_, c)| LfuRecord(c.access).counter(minute, lfu))

@@ -1,77 +1,89 @@
-//! The pages of all slabs, cut from chunks of 2 MiB.
+//! The pages of all slabs, cut from chunks of 2 MiB, each of which is one huge page
+//! where the kernel has one to give: a key that is not in the processor's caches then
+//! costs one walk through the page tables less for its line, and one for its entry.
 //!
-//! A chunk is mapped as small pages, which come one by one as they are used: a huge
-//! page at once would cost a growing server some milliseconds each time. When the last
-//! of a chunk is in use, [`collapse_full`] makes the chunk one huge page, in the
-//! background. A key that is not in the processor's cache then costs one walk through
-//! the page tables less for its line, and one for its entry. No memory is added by
-//! that, and nothing here ever forks, which is what huge pages are feared for.
+//! A huge page comes all at once, which takes some tenths of a millisecond, or some
+//! milliseconds where the kernel must make room for one. So [`prepare`], on a thread of
+//! its own, has the next chunk ready before it is needed; where it does not come after,
+//! the chunk is of small pages, which come one by one as they are used. (To make those
+//! huge later, by MADV_COLLAPSE, would keep whoever uses them waiting for a millisecond.)
+//! Nothing here ever forks, which is what huge pages are feared for.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
-use std::collections::HashMap;
-use std::ptr::{self, NonNull};
-use std::sync::LazyLock;
+use std::ptr::NonNull;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tikv_jemallocator::Jemalloc;
 
 /// Bytes of a page.
 pub const PAGE: usize = 16 * 1024;
 /// Bytes of a chunk: of a huge page.
 const CHUNK: usize = 2 << 20;
-const PAGES: u32 = (CHUNK / PAGE) as u32;
+const PAGES: usize = CHUNK / PAGE;
+/// What the processor calls a page, at least.
+const SMALL_PAGE: usize = 4096;
 
 /// Free pages of the process, and how much was mapped for them.
-#[derive(Default)]
 pub struct Pool {
     free: Vec<Page>,
+    /// The rest of the newest chunk.
+    rest: Vec<Page>,
     /// Free ones behind which there is no physical memory any more.
     purged: Vec<Page>,
+    /// Whole chunks without physical memory.
+    bare: Vec<Page>,
+    /// Chunks that are ready for use.
+    ready: Vec<Page>,
     mapped_bytes: usize,
-    /// The rest of the newest chunk, cut page by page, so that what is not
-    /// needed yet is not touched either.
-    rest: Vec<Page>,
-    /// By a chunk's address: how many of its pages have no physical memory.
-    bare: HashMap<usize, u32>,
-    /// Chunks that have memory behind every page, and that of small ones.
-    full: Vec<usize>,
 }
 
-/// A page that nobody uses.
-#[derive(Clone, Copy)]
+/// Memory that nobody uses: a page, or the first of a chunk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Page(NonNull<u8>);
 
 // SAFETY: nobody uses its memory; it is tied to no thread.
 unsafe impl Send for Page {}
 
 /// The process's.
-pub static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+pub static POOL: Mutex<Pool> = Mutex::new(Pool::new());
+/// Notified when a chunk is to be made ready.
+static WANTED: Condvar = Condvar::new();
 
 impl Page {
     fn chunk(self) -> usize {
-        self.0.as_ptr().addr() & !(CHUNK - 1)
+        self.0.as_ptr().addr() / CHUNK
+    }
+
+    /// The pages of a chunk, the first of them last.
+    fn pages(self) -> impl Iterator<Item = Page> {
+        // SAFETY: a chunk has that many pages.
+        (0..PAGES)
+            .rev()
+            .map(move |i| Page(unsafe { self.0.add(i * PAGE) }))
     }
 }
 
 impl Pool {
+    const fn new() -> Pool {
+        Pool {
+            free: Vec::new(),
+            rest: Vec::new(),
+            purged: Vec::new(),
+            bare: Vec::new(),
+            ready: Vec::new(),
+            mapped_bytes: 0,
+        }
+    }
+
     /// A page for the caller alone; what stands in it is whatever it was.
     pub fn take(&mut self) -> NonNull<u8> {
-        if let Some(Page(page)) = self.free.pop() {
-            return page;
+        // What has memory already comes first.
+        let page = self.free.pop().or_else(|| self.rest.pop());
+        match page.or_else(|| self.purged.pop()) {
+            Some(page) => page.0,
+            None => self.begin_chunk().0,
         }
-        let page = match self.purged.pop().or_else(|| self.rest.pop()) {
-            Some(page) => page,
-            None => self.map(),
-        };
-        let chunk = page.chunk();
-        if let Some(bare) = self.bare.get_mut(&chunk) {
-            *bare -= 1;
-            if *bare == 0 {
-                self.full.push(chunk);
-            }
-        }
-        page.0
     }
 
     /// Takes a page back.
@@ -79,77 +91,99 @@ impl Pool {
         self.free.push(Page(page));
     }
 
-    /// Maps a chunk, and returns its first page.
+    /// The first page of another chunk.
     #[cold]
+    fn begin_chunk(&mut self) -> Page {
+        let chunk = self.ready.pop().or_else(|| self.bare.pop());
+        let chunk = chunk.unwrap_or_else(|| self.map());
+        self.rest.extend(chunk.pages());
+        if self.ready.len() < self.wanted() {
+            WANTED.notify_one();
+        }
+        self.rest.pop().unwrap_or(chunk)
+    }
+
     fn map(&mut self) -> Page {
         let layout = Layout::from_size_align(CHUNK, CHUNK).expect("constants make a valid layout");
         // SAFETY: the layout is not empty. Not by way of the counting
         // allocator: see the head of `memory`.
         let chunk = unsafe { Jemalloc.alloc(layout) };
-        let Some(first) = NonNull::new(chunk) else {
+        let Some(chunk) = NonNull::new(chunk) else {
             handle_alloc_error(layout);
         };
         self.mapped_bytes += CHUNK;
-        self.bare.insert(chunk.addr(), PAGES);
-        // SAFETY: the chunk has that many pages.
-        let page = |i| Page(unsafe { first.add(i * PAGE) });
-        self.rest.extend((1..PAGES as usize).rev().map(page));
-        page(0)
+        Page(chunk)
     }
 
-    /// The next chunk to become a huge page.
-    fn next_full(&mut self) -> Option<usize> {
-        while let Some(chunk) = self.full.pop() {
-            // Some of it may have been given back since.
-            if self.bare.get(&chunk) == Some(&0) {
-                return Some(chunk);
+    /// How many chunks should be ready: none for a few keys, and for many no more than
+    /// what is a small part of their memory.
+    fn wanted(&self) -> usize {
+        match self.mapped_bytes / CHUNK {
+            0..4 => 0,
+            4..128 => 1,
+            _ => 2,
+        }
+    }
+
+    /// Takes in pages whose memory was given back.
+    fn add_purged(&mut self, mut pages: Vec<Page>) {
+        pages.sort_unstable();
+        for of_chunk in pages.chunk_by(|a, b| a.chunk() == b.chunk()) {
+            match of_chunk.len() == PAGES {
+                true => self.bare.push(of_chunk[0]),
+                false => self.purged.extend(of_chunk),
             }
         }
-        None
     }
 }
 
 /// Bytes mapped for all slabs, and how many of them lie in free pages.
 pub fn pool_bytes() -> (usize, usize) {
     let pool = POOL.lock();
-    let free = pool.free.len() + pool.purged.len() + pool.rest.len();
-    (pool.mapped_bytes, free * PAGE)
+    let pages = pool.free.len() + pool.rest.len() + pool.purged.len();
+    let chunks = pool.bare.len() + pool.ready.len();
+    (pool.mapped_bytes, pages * PAGE + chunks * CHUNK)
 }
 
 /// Gives the physical memory behind free pages back to the operating system,
 /// but for `kept` bytes of them.
 pub fn purge_beyond(kept: usize) {
-    let pages = {
+    let mut pages = {
         let mut pool = POOL.lock();
         let kept = (kept / PAGE).min(pool.free.len());
         pool.free.split_off(kept)
     };
-    for page in &pages {
-        // SAFETY: a free page's contents are of no interest to anybody.
-        unsafe { libc::madvise(page.0.as_ptr().cast(), PAGE, libc::MADV_DONTNEED) };
+    pages.sort_unstable();
+    for run in pages.chunk_by(|a, b| a.chunk() == b.chunk() && is_next(*a, *b)) {
+        let bytes = run.len() * PAGE;
+        // SAFETY: free pages' contents are of no interest to anybody.
+        unsafe { libc::madvise(run[0].0.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
     }
-    let mut pool = POOL.lock();
-    for page in &pages {
-        *pool.bare.entry(page.chunk()).or_default() += 1;
-    }
-    pool.purged.extend(pages);
+    POOL.lock().add_purged(pages);
 }
 
-/// Makes huge pages of the chunks that are full; returns how many were made. It takes
-/// some tenths of a millisecond for each, which whoever touches that chunk at the same
-/// moment waits for: for a thread of its own. A kernel that knows no such call (before
-/// Linux 6.1), or has no huge page left, leaves the chunk as it is.
-pub fn collapse_full() -> usize {
-    let mut made = 0;
+fn is_next(a: Page, b: Page) -> bool {
+    a.0.as_ptr().addr() + PAGE == b.0.as_ptr().addr()
+}
+
+/// Has chunks ready for as long as the process runs: for a thread of its own.
+pub fn prepare() {
     loop {
-        let chunk = POOL.lock().next_full();
-        let Some(chunk) = chunk else {
-            return made;
+        let chunk = {
+            let mut pool = POOL.lock();
+            while pool.ready.len() >= pool.wanted() {
+                WANTED.wait(&mut pool);
+            }
+            pool.bare.pop().unwrap_or_else(|| pool.map())
         };
-        let at = ptr::with_exposed_provenance_mut::<libc::c_void>(chunk);
-        // SAFETY: the chunk is mapped for as long as the process lives, and what is
-        // in it stays the same.
-        made += usize::from(unsafe { libc::madvise(at, CHUNK, libc::MADV_COLLAPSE) } == 0);
+        // SAFETY: the chunk is nobody's but ours, and what stands in it is of no interest.
+        unsafe {
+            libc::madvise(chunk.0.as_ptr().cast(), CHUNK, libc::MADV_HUGEPAGE);
+            for at in (0..CHUNK).step_by(SMALL_PAGE) {
+                chunk.0.add(at).write_volatile(0);
+            }
+        }
+        POOL.lock().ready.push(chunk);
     }
 }
 
@@ -157,46 +191,49 @@ pub fn collapse_full() -> usize {
 mod tests {
     use super::*;
 
-    fn full_chunk(pool: &mut Pool) -> Vec<NonNull<u8>> {
-        (0..PAGES).map(|_| pool.take()).collect()
+    #[test]
+    fn pages_do_not_overlap_and_come_back() {
+        let mut pool = Pool::new();
+        let mut pages: Vec<_> = (0..3 * PAGES).map(|_| pool.take()).collect();
+        assert_eq!(pool.mapped_bytes, 3 * CHUNK);
+        pages.iter().for_each(|&page| pool.give(page));
+        let mut again: Vec<_> = (0..3 * PAGES).map(|_| pool.take()).collect();
+        assert_eq!(pool.mapped_bytes, 3 * CHUNK);
+        pages.sort_unstable();
+        again.sort_unstable();
+        assert_eq!(pages, again);
+        assert!(
+            pages
+                .windows(2)
+                .all(|w| w[0].addr().get() + PAGE <= w[1].addr().get())
+        );
     }
 
     #[test]
-    fn a_chunk_is_full_when_the_last_of_its_pages_is_taken() {
-        let mut pool = Pool::default();
-        let pages = full_chunk(&mut pool);
-        assert_eq!(pool.next_full(), Some(Page(pages[0]).chunk()));
-        assert_eq!(pool.next_full(), None);
-        pool.take();
-        assert_eq!(pool.next_full(), None, "the next one has just begun");
+    fn what_is_given_back_of_a_chunk_as_a_whole_can_become_huge_again() {
+        let mut pool = Pool::new();
+        let mut pages: Vec<_> = (0..PAGES + 2).map(|_| Page(pool.take())).collect();
+        let last = pages.pop().expect("they are more");
+        pages.reverse();
+        pool.add_purged(pages);
+        assert_eq!((pool.bare.len(), pool.purged.len()), (1, 1));
+        // The rest of the chunk in use comes first, then its page without memory.
+        let rest: Vec<_> = (0..PAGES - 1).map(|_| Page(pool.take())).collect();
+        assert!(rest.iter().all(|page| page.chunk() == last.chunk()));
+        assert_ne!(Page(pool.take()).chunk(), last.chunk());
+        assert_eq!((pool.bare.len(), pool.mapped_bytes), (0, 2 * CHUNK));
     }
 
     #[test]
-    fn a_chunk_of_which_memory_was_given_back_is_full_when_that_is_in_use_again() {
-        let mut pool = Pool::default();
-        let pages = full_chunk(&mut pool);
-        let chunk = Page(pages[0]).chunk();
-        pool.purged.push(Page(pages[3]));
-        *pool.bare.entry(chunk).or_default() += 1;
-        assert_eq!(pool.next_full(), None);
-        assert_eq!(pool.take(), pages[3]);
-        assert_eq!(pool.next_full(), Some(chunk));
-    }
-
-    #[test]
-    fn what_stands_in_a_chunk_is_the_same_after_it_became_a_huge_page() {
-        let pages = full_chunk(&mut POOL.lock());
-        for (i, page) in pages.iter().enumerate() {
-            // SAFETY: the page is ours.
-            unsafe { page.write_bytes(i as u8, PAGE) };
-        }
-        collapse_full();
-        for (i, page) in pages.iter().enumerate() {
-            // SAFETY: written above, in full.
-            let bytes = unsafe { std::slice::from_raw_parts(page.as_ptr(), PAGE) };
-            assert!(bytes.iter().all(|&b| b == i as u8));
-        }
-        let mut pool = POOL.lock();
-        pages.into_iter().for_each(|page| pool.give(page));
+    fn the_more_is_in_use_the_more_is_ready() {
+        let mut pool = Pool::new();
+        let wanted = |pool: &mut Pool, chunks: usize| {
+            pool.mapped_bytes = chunks * CHUNK;
+            pool.wanted()
+        };
+        assert_eq!(
+            [0, 3, 4, 127, 128].map(|n| wanted(&mut pool, n)),
+            [0, 0, 1, 1, 2]
+        );
     }
 }
