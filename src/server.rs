@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::base::{clock, log, units};
 use crate::cache::{refresh, run};
 use crate::config::{Settings, param};
+use crate::exec::effect::Removal;
 use crate::exec::engine::{Engine, add};
 use crate::exec::spec::CommandTable;
 use crate::exec::txn::Txn;
@@ -25,6 +26,7 @@ use crate::persist::rdb;
 use crate::persist::save;
 use crate::persist::snapshot::{self, Present, Refusal};
 use crate::replication::Leader;
+use crate::replication::link::{self, Loaded};
 use crate::store::rules::Rules;
 use crate::store::{memory, slab};
 use crate::title::Title;
@@ -159,6 +161,11 @@ async fn serve(
     }
     // What was read keeps its deadlines: the rules find it there.
     engine.keyspace.set_rules(rules);
+    if let Some(primary) = settings.replica_of() {
+        let _held = engine.keyspace.lock_all();
+        let leader = engine.service::<Leader>();
+        leader.follow(&engine, 0, primary, false);
+    }
     let saver = Arc::downgrade(&engine);
     // Set once, here.
     let _ = engine.save_in_background.set(Box::new(move || {
@@ -279,6 +286,35 @@ fn load(engine: &Engine) -> Result<(), String> {
     }
 }
 
+/// Reads the snapshot of the server that is followed. The keyspace is empty; no shard is
+/// held for longer than a key takes.
+fn load_from_leader(engine: &Engine, source: Box<dyn io::Read + Send>) -> Result<Loaded, String> {
+    let settings = &engine.settings;
+    let rules = rdb::Rules {
+        // What a newer server writes is read as far as it is known.
+        is_strict: false,
+        ..rdb::Rules::of(settings)
+    };
+    let now_ms = clock::unix_ms();
+    let mut txn = Txn::one_by_one(&engine.keyspace, &engine.effects, 0, now_ms);
+    let databases = settings.int(param::DATABASES) as u32;
+    let result = snapshot::read(&mut txn, source, &rules, databases, Present::Refused);
+    let outcome = txn.commit();
+    let later = engine.effects.is_lazy(Removal::Replacement);
+    engine.reclaimer.free(outcome.garbage, later);
+    let summary = result.map_err(|refusal| refusal.to_string())?;
+    notice!(
+        "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+        summary.keys,
+        summary.expired,
+        summary.empty
+    );
+    Ok(Loaded {
+        keys: summary.keys,
+        stream_db: summary.stream_db,
+    })
+}
+
 /// A signal, or SHUTDOWN. A signal takes effect with the next tick of the clock.
 async fn wait_for_the_end(engine: &Engine) -> Result<(), Impatient> {
     let (Ok(mut term), Ok(mut int)) = (
@@ -384,6 +420,9 @@ fn banner(settings: &Settings, from_file: Option<&Path>, workers: usize) {
 /// What a worker does beside its connections: looks after its shards.
 async fn cron(engine: Arc<Engine>, worker: usize) {
     let workers = engine.workers.len();
+    if worker == 0 {
+        tokio::spawn(link::run(engine.clone(), worker, load_from_leader));
+    }
     let (mut tenth, mut second) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
@@ -517,7 +556,7 @@ fn close_idle(engine: &Engine) {
     let now = clock::unix_ms();
     for client in engine.clients.all() {
         let active = client.active_ms.load(Ordering::Relaxed);
-        let is_exempt = client.is_waiting() || client.is_follower();
+        let is_exempt = client.is_waiting() || client.is_follower() || client.is_leader();
         if now.saturating_sub(active) > seconds as u64 * 1000 && !is_exempt {
             crate::verbose!("Closing idle client id={}", client.id);
             client.kill();

@@ -22,7 +22,7 @@ struct Terms<'a> {
     addr: Option<&'a [u8]>,
     local_addr: Option<&'a [u8]>,
     user: Option<&'a [u8]>,
-    /// Nobody is of the type of a primary.
+    /// `None` within: the server that is followed.
     class: Option<Option<ClientClass>>,
     flags: Option<String>,
     name: Option<&'a [u8]>,
@@ -182,7 +182,10 @@ impl<'a> Terms<'a> {
             self.local_addr
                 .map(|addr| addr == client.local_addr.as_bytes()),
             self.user.map(|user| user == names.user),
-            self.class.map(|class| class == Some(client.class())),
+            self.class.map(|class| {
+                let own = (!client.is_leader()).then(|| client.class());
+                class == own
+            }),
             self.flags
                 .as_ref()
                 .map(|all| all.chars().all(|c| flags.contains(c))),

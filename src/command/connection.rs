@@ -245,7 +245,10 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     reply.bulk(b"mode");
     reply.bulk(b"standalone");
     reply.bulk(b"role");
-    reply.bulk(b"master");
+    reply.bulk(match ctx.engine.following.is_on() {
+        true => b"replica",
+        false => b"master",
+    });
     reply.bulk(b"modules");
     reply.array(0);
     if !zone.is_empty() {

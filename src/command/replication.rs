@@ -1,4 +1,5 @@
-//! Replication: taking followers in, hearing how far they are, waiting for them.
+//! Replication: taking followers in, hearing how far they are, waiting for them; and
+//! whom this server follows itself.
 //!
 //! A follower's snapshot is taken under the locks under which it is taken in, and
 //! lies in memory until it is sent: it is handed to the connection as one long reply,
@@ -10,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::timeout;
 use crate::base::num;
-use crate::config::param;
+use crate::config::{Primary, param};
 use crate::exec::context::Ctx;
 use crate::exec::leading::Follower;
 use crate::exec::session::{Closing, ReplyMode};
@@ -111,6 +112,7 @@ pub const SPECS: &[Spec] = &[
         ]),
     Spec::new("replicaof", 3, replica_of)
         .flags(REPLICAOF_FLAGS)
+        .scope(Scope::All)
         .doc(
             Group::Server,
             "5.0.0",
@@ -120,6 +122,7 @@ pub const SPECS: &[Spec] = &[
         .args(REPLICAOF_ARGS),
     Spec::new("slaveof", 3, replica_of)
         .flags(REPLICAOF_FLAGS)
+        .scope(Scope::All)
         .doc(
             Group::Server,
             "1.0.0",
@@ -203,6 +206,7 @@ fn sync(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if ctx.session.follower {
         return Ok(());
     }
+    refuse_without_link(ctx)?;
     send_all(ctx, false)
 }
 
@@ -211,6 +215,7 @@ fn psync(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if ctx.session.follower {
         return Ok(());
     }
+    refuse_without_link(ctx)?;
     let (id, offset) = (ctx.args.bytes()?, ctx.args.int()?);
     let resumes = match u64::try_from(offset) {
         Ok(offset) if offset > 0 => resume(ctx, id, offset),
@@ -225,6 +230,15 @@ fn psync(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         leading.partial_refusals.fetch_add(1, Ordering::Relaxed);
     }
     send_all(ctx, true)
+}
+
+/// Who follows a server without a link would follow nobody.
+fn refuse_without_link(ctx: &Ctx<'_, '_>) -> Result<(), Error> {
+    let following = &ctx.engine.following;
+    match following.is_on() && !following.is_linked() {
+        true => Err(Error::NO_MASTER_LINK),
+        false => Ok(()),
+    }
 }
 
 /// Goes on where the follower was, if that is possible.
@@ -271,7 +285,7 @@ fn send_all(ctx: &mut Ctx<'_, '_>, says_history: bool) -> Result<(), Error> {
     let client = session.client.clone();
     let version = intro.rdb_version();
     let (address, port) = (intro.address, intro.port);
-    let follower = leader.take_in(engine, |offset| Follower {
+    let (follower, stream_db) = leader.take_in(engine, |offset| Follower {
         is_silent: !says_history,
         wants_no_more: intro.wants_no_more,
         ..Follower::new(client.clone(), address, port, offset)
@@ -281,8 +295,7 @@ fn send_all(ctx: &mut Ctx<'_, '_>, says_history: bool) -> Result<(), Error> {
     let history = engine.leading.id();
     let form = Form {
         version,
-        // What comes behind it selects a database first.
-        history: Some((history.clone(), offset, -1)),
+        history: Some((history.clone(), offset, stream_db)),
         ..Form::of(&engine.settings)
     };
     let snapshot = snapshot::write(ctx.txn, Pieces::default(), &form).map_err(|error| {
@@ -332,7 +345,7 @@ fn replconf(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
                 // Never answered.
                 return Ok(());
             }
-            // This server follows nobody.
+            // A leader asks by the link, which sees to it.
             b"getack" => return Ok(()),
             _ => introduce(ctx, option, value)?,
         }
@@ -424,6 +437,19 @@ fn note_ack(ctx: &mut Ctx<'_, '_>, offset: &[u8], on_disk: Option<&[u8]>) {
 
 /// ROLE
 fn role(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let following = &ctx.engine.following;
+    if let Some(primary) = following.leader() {
+        ctx.reply.array(5);
+        ctx.reply.bulk(b"slave");
+        ctx.reply.bulk(&primary.host);
+        ctx.reply.int(primary.port.into());
+        ctx.reply.bulk(following.phase().name().as_bytes());
+        ctx.reply.int(match following.is_linked() {
+            true => ctx.engine.leading.offset.load(Ordering::Relaxed) as i64,
+            false => -1,
+        });
+        return Ok(());
+    }
     let leading = &ctx.engine.leading;
     ctx.reply.array(3);
     ctx.reply.bulk(b"master");
@@ -442,6 +468,9 @@ fn role(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// WAIT numreplicas timeout
 fn wait(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    if ctx.engine.following.is_on() {
+        return Err(Error::WAIT_AT_REPLICA);
+    }
     let wanted = ctx.args.int()?;
     let until_ms = timeout::in_milliseconds(ctx.args.bytes()?, ctx.txn.now_ms)?;
     let leading = ctx.engine.leading.clone();
@@ -470,6 +499,9 @@ fn wait_aof(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Err(Error::NOT_POSITIVE);
     }
     let until_ms = timeout::in_milliseconds(ctx.args.bytes()?, ctx.txn.now_ms)?;
+    if ctx.engine.following.is_on() {
+        return Err(Error::WAITAOF_AT_REPLICA);
+    }
     if local > 0 {
         return Err(Error::new(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
@@ -512,13 +544,59 @@ fn wait_for(ctx: &mut Ctx<'_, '_>, until_ms: Option<u64>, holds: Condition, answ
 /// REPLICAOF host port | NO ONE
 fn replica_of(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (host, port) = (ctx.args.bytes()?, ctx.args.bytes()?);
+    let engine = ctx.engine;
+    let following = &engine.following;
+    let leader = engine.service::<Leader>();
+    if following.is_loading() {
+        // It began while this command waited for its turn.
+        return Err(Error::LOADING);
+    }
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
+        if leader.lead(engine) {
+            let client = shown(ctx);
+            crate::notice!("PRIMARY MODE enabled (user request from '{client}')");
+        }
         ctx.reply.ok();
         return Ok(());
     }
-    Err(Error::new(
-        "ERR Larder leads, but it cannot follow another server yet",
-    ))
+    if ctx.session.follower {
+        return Err(Error::new(
+            "ERR Command is not valid when client is a replica.",
+        ));
+    }
+    let number = num::parse_i64(port).ok_or_else(|| Error::new("ERR Invalid master port"))?;
+    let port = u16::try_from(number).map_err(|_| Error::new("ERR Invalid master port"))?;
+    if following
+        .leader()
+        .is_some_and(|old| old.host.eq_ignore_ascii_case(host) && old.port == port)
+    {
+        crate::notice!(
+            "REPLICAOF would result into synchronization with the primary we are already \
+             connected with. No operation performed."
+        );
+        ctx.reply.simple("OK Already connected to specified master");
+        return Ok(());
+    }
+    let primary = Primary {
+        host: host.into(),
+        port,
+    };
+    let name = String::from_utf8_lossy(host);
+    leader.follow(engine, ctx.session.worker, primary, true);
+    let client = shown(ctx);
+    crate::notice!("REPLICAOF {name}:{port} enabled (user request from '{client}')");
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// The client that asks, for the log.
+fn shown(ctx: &Ctx<'_, '_>) -> String {
+    let client = &ctx.session.client;
+    let name = String::from_utf8_lossy(&client.names.lock().name).into_owned();
+    format!(
+        "id={} addr={} laddr={} name={name}",
+        client.id, client.addr, client.local_addr
+    )
 }
 
 /// Makes what is known of followers follow the settings.
@@ -669,10 +747,8 @@ mod tests {
                 ("replconf ack 5", ""),
                 ("replicaof no one", "+OK"),
                 ("slaveof NO ONE", "+OK"),
-                (
-                    "replicaof 127.0.0.1 7000",
-                    "-ERR Larder leads, but it cannot follow another server yet",
-                ),
+                ("replicaof h 70000", "-ERR Invalid master port"),
+                ("replicaof h x", "-ERR Invalid master port"),
             ],
         );
     }

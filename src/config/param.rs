@@ -389,21 +389,32 @@ params! {
 
     // Replication.
 
-    REPLICAOF: Structured("replicaof", "", Kind::Primary).alias("slaveof").immutable();
-    PRIMARYAUTH: Text("primaryauth", "").alias("masterauth").sensitive();
-    PRIMARYUSER: Text("primaryuser", "").alias("masteruser").sensitive();
+    REPLICAOF: Structured("replicaof", "", Kind::Primary).alias("slaveof").immutable()
+        .in_force();
+    PRIMARYAUTH: Text("primaryauth", "").alias("masterauth").sensitive()
+        .in_force();
+    PRIMARYUSER: Text("primaryuser", "").alias("masteruser").sensitive()
+        .in_force();
     REPLICA_SERVE_STALE_DATA: Flag("replica-serve-stale-data", "yes")
-        .alias("slave-serve-stale-data");
-    REPLICA_READ_ONLY: Flag("replica-read-only", "yes").alias("slave-read-only");
-    REPLICA_PRIORITY: Int("replica-priority", "100", 0..=I32_MAX).alias("slave-priority");
-    REPLICA_ANNOUNCED: Flag("replica-announced", "yes");
-    REPLICA_ANNOUNCE_IP: Text("replica-announce-ip", "").alias("slave-announce-ip");
+        .alias("slave-serve-stale-data")
+        .in_force();
+    REPLICA_READ_ONLY: Flag("replica-read-only", "yes").alias("slave-read-only")
+        .in_force();
+    REPLICA_PRIORITY: Int("replica-priority", "100", 0..=I32_MAX).alias("slave-priority")
+        .in_force();
+    REPLICA_ANNOUNCED: Flag("replica-announced", "yes")
+        .in_force();
+    REPLICA_ANNOUNCE_IP: Text("replica-announce-ip", "").alias("slave-announce-ip")
+        .in_force();
     REPLICA_ANNOUNCE_PORT: Int("replica-announce-port", "0", 0..=65535)
-        .alias("slave-announce-port");
+        .alias("slave-announce-port")
+        .in_force();
     REPLICA_IGNORE_MAXMEMORY: Flag("replica-ignore-maxmemory", "yes")
-        .alias("slave-ignore-maxmemory");
+        .alias("slave-ignore-maxmemory")
+        .in_force();
     REPLICA_IGNORE_DISK_WRITE_ERRORS: Flag("replica-ignore-disk-write-errors", "no");
-    REPLICA_LAZY_FLUSH: Flag("replica-lazy-flush", "yes").alias("slave-lazy-flush");
+    REPLICA_LAZY_FLUSH: Flag("replica-lazy-flush", "yes").alias("slave-lazy-flush")
+        .in_force();
     MIN_REPLICAS_TO_WRITE: Int("min-replicas-to-write", "0", 0..=I32_MAX)
         .alias("min-slaves-to-write")
         .in_force();
@@ -431,7 +442,8 @@ params! {
     REPL_DISKLESS_SYNC_DELAY: Int("repl-diskless-sync-delay", "5", 0..=I32_MAX);
     REPL_DISKLESS_SYNC_MAX_REPLICAS: Int("repl-diskless-sync-max-replicas", "0", 0..=I32_MAX);
     REPL_DISKLESS_LOAD: Choice("repl-diskless-load", "disabled", names::DISKLESS_LOAD)
-        .refused_while_loading();
+        .refused_while_loading()
+        .in_force();
     DUAL_CHANNEL_REPLICATION_ENABLED: Flag("dual-channel-replication-enabled", "no");
     PROPAGATION_ERROR_BEHAVIOR: Choice(
         "propagation-error-behavior",

@@ -211,6 +211,14 @@ impl Settings {
         })
     }
 
+    /// Notes the server that is followed from now on, for CONFIG GET and REWRITE.
+    pub fn note_replica_of(&self, primary: Option<Primary>) {
+        let index = param::REPLICAOF.index();
+        let mut state = self.state.write();
+        state.given[index] = primary.is_some();
+        state.values[index] = Value::Primary(primary);
+    }
+
     /// The percentiles of latency that INFO shows.
     pub fn latency_percentiles(&self) -> Vec<f64> {
         let index = param::LATENCY_TRACKING_INFO_PERCENTILES.index();

@@ -379,6 +379,7 @@ fn run_one(
                 Some(locked) => Txn::new(keyspace, effects, locked, db, now_ms),
                 None => Txn::one_by_one(keyspace, effects, db, now_ms),
             };
+            txn.removes = spec.has(flag::WRITE);
             txn.touch = !session.no_touch || spec.name == "touch";
             txn.set_client(&session.client);
             txn.set_rules(call.rules);
@@ -470,7 +471,7 @@ fn admit(
         session.closing = Closing::Now;
         return Ok(None);
     }
-    if !room::make(engine, now_ms) {
+    if !room::make(engine, now_ms) && !session.leads {
         // Queueing takes memory too; leaving a transaction does not.
         let queues = session.multi.is_some() && !spec.has(flag::NOT_QUEUED);
         let writes = match (spec.scope, &session.multi) {
@@ -485,8 +486,8 @@ fn admit(
     if session.subscriber || session.monitor || session.follower {
         admit_listener(session, call, target)?;
     }
-    if engine.keeps_from_writing() {
-        admit_writer(engine, session, spec)?;
+    if engine.is_guarded() {
+        admit_guarded(engine, session, spec)?;
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(Error::not_in_multi(&full_name(call, target)));
@@ -498,7 +499,7 @@ fn admit(
         return Ok(None);
     }
     // Last, for it counts: only what is about to run, and that once.
-    if engine.gate.is_kept() && !session.client.is_server() {
+    if engine.gate.is_kept() && !session.client.is_server() && !session.leads {
         engine.gate.pass(session, spec)?;
     }
     Ok(Some(target))
@@ -522,17 +523,35 @@ fn admit_listener(session: &Session, call: &Call<'_>, target: Target) -> Result<
     Ok(())
 }
 
-/// Whether a command may write while the configuration has reason to refuse that.
+/// Whether a command may run while there may be reason to refuse it.
 #[cold]
-fn admit_writer(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), Error> {
+fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), Error> {
+    if session.leads {
+        return Ok(());
+    }
+    let following = &engine.following;
+    // What waits for EXEC is judged by it: what it holds would run.
+    let lacks = |needed: u32| match (spec.scope, &session.multi) {
+        (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| !q.spec.has(needed)),
+        _ => !spec.has(needed),
+    };
     let writes = match (spec.scope, &session.multi) {
         (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::WRITE)),
         _ => spec.has(flag::WRITE),
     };
-    match writes {
-        true => engine.refuse_to_write(),
-        false => Ok(()),
+    if writes {
+        engine.refuse_to_write()?;
     }
+    if following.is_on() {
+        let serves_stale = engine.settings.flag(param::REPLICA_SERVE_STALE_DATA);
+        if !serves_stale && !following.is_linked() && lacks(flag::STALE) {
+            return Err(Error::MASTER_DOWN);
+        }
+        if following.is_loading() && lacks(flag::LOADING) {
+            return Err(Error::LOADING);
+        }
+    }
+    Ok(())
 }
 
 /// Nobody knows this command. A web browser that was led here is cut off at
@@ -746,6 +765,7 @@ pub(super) fn run_queued<'t>(
         counter: queued.counter,
     };
     txn.db = session.db;
+    txn.removes = queued.spec.has(flag::WRITE);
     let (began_ns, mark) = (clock::work_ns(), out.len());
     call_handler(engine, session, txn, &call, target, out);
     let ended = Ended {

@@ -178,6 +178,10 @@ pub struct Effects {
     /// `import-mode`: data is brought in from another server, whose business its
     /// end is.
     importing: AtomicBool,
+    /// The data is that of a server that is followed, whose business its end is.
+    following: AtomicBool,
+    /// Either of the two.
+    keeping: AtomicBool,
     consumers: RwLock<Vec<Arc<dyn Consumer>>>,
 }
 
@@ -208,16 +212,30 @@ impl Effects {
         self.importing.load(Ordering::Relaxed)
     }
 
+    /// Whether the end of what is there is somebody else's business.
+    #[inline]
+    pub fn is_keeping(&self) -> bool {
+        self.keeping.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the data is that of a server that is followed.
+    pub fn set_following(&self, following: bool) {
+        self.following.store(following, Ordering::Relaxed);
+        self.keeping
+            .store(following || self.is_importing(), Ordering::Relaxed);
+    }
+
     /// Whether the server removes nothing of its own accord at this time.
     #[inline]
     pub fn keeps_all(&self, now_ms: u64) -> bool {
-        self.is_importing() || self.pause.is_on(now_ms)
+        self.is_keeping() || self.pause.is_on(now_ms)
     }
 
     /// Makes the settings about removals take effect.
     pub fn configure(&self, settings: &Settings) {
         let importing = settings.flag(param::IMPORT_MODE);
         self.importing.store(importing, Ordering::Relaxed);
+        self.set_following(self.following.load(Ordering::Relaxed));
         for (removal, flag) in [
             (Removal::Expiry, param::LAZYFREE_LAZY_EXPIRE),
             (Removal::Eviction, param::LAZYFREE_LAZY_EVICTION),

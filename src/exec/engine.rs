@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::command_log::CommandLog;
 use super::effect::Effects;
+use super::following::Following;
 use super::gate::Gate;
 use super::latency::LatencyMonitor;
 use super::leading::Leading;
@@ -90,8 +91,11 @@ pub struct Engine {
     pub saving: Saving,
     /// What the server knows as a leader.
     pub leading: Arc<Leading>,
-    /// Whether there must be followers for a write to be taken.
-    wants_followers: AtomicBool,
+    /// What it knows as a follower.
+    pub following: Following,
+    /// Whether commands may be refused: there must be followers for a write to be
+    /// taken, or the server follows another one.
+    is_guarded: AtomicBool,
     /// What the out-of-memory killer is told.
     pub oom_score: OomScore,
     /// Whether keys are removed when their time is over, without being asked for
@@ -324,9 +328,7 @@ impl Engine {
         }
         self.command_log.configure(settings);
         self.clients.owed().configure();
-        let wants_followers = settings.int(param::MIN_REPLICAS_TO_WRITE) > 0;
-        self.wants_followers
-            .store(wants_followers, Ordering::Relaxed);
+        self.guard();
         super::client_eviction::configure(self);
     }
 
@@ -362,7 +364,8 @@ impl Engine {
             save_in_background: OnceLock::new(),
             saving: Saving::default(),
             leading: Arc::default(),
-            wants_followers: AtomicBool::new(false),
+            following: Following::default(),
+            is_guarded: AtomicBool::new(false),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             large_element_bytes: AtomicU64::new(0),
@@ -377,19 +380,37 @@ impl Engine {
         engine
     }
 
-    /// Whether [`Engine::refuse_to_write`] has to be asked.
-    #[inline]
-    pub fn keeps_from_writing(&self) -> bool {
-        !self.saving.is_well() || self.wants_followers.load(Ordering::Relaxed)
+    /// Notes whether commands may be refused.
+    pub fn guard(&self) {
+        let wants_followers = self.settings.int(param::MIN_REPLICAS_TO_WRITE) > 0;
+        let is_guarded = wants_followers || self.following.is_on();
+        self.is_guarded.store(is_guarded, Ordering::Relaxed);
     }
 
-    /// An error where writes are refused: nothing could be kept of them, or too few
-    /// follow.
+    /// Whether it has to be asked if a command may run at this time.
+    #[inline]
+    pub fn is_guarded(&self) -> bool {
+        !self.saving.is_well() || self.is_guarded.load(Ordering::Relaxed)
+    }
+
+    /// Whether eviction is the followed server's business alone.
+    pub fn leaves_eviction(&self) -> bool {
+        self.following.is_on() && self.settings.flag(param::REPLICA_IGNORE_MAXMEMORY)
+    }
+
+    /// An error where writes are refused: nothing could be kept of them, too few
+    /// follow, or they are another server's business.
     #[cold]
     pub fn refuse_to_write(&self) -> Result<(), Error> {
         let settings = &self.settings;
         if self.saving.refuses_writes(settings) {
             return Err(Error::MISCONF);
+        }
+        if self.following.is_on() {
+            return match settings.flag(param::REPLICA_READ_ONLY) {
+                true => Err(Error::READONLY),
+                false => Ok(()),
+            };
         }
         let wanted = settings.int(param::MIN_REPLICAS_TO_WRITE) as u32;
         let lag_max_s = settings.int(param::MIN_REPLICAS_MAX_LAG);

@@ -114,6 +114,8 @@ pub struct Leading {
     /// The name of the history of changes that the data stands for: 40 hexadecimal
     /// digits.
     id: Mutex<String>,
+    /// The history that it went on from, and the first byte that is in it no more.
+    former: Mutex<Option<(String, u64)>>,
     /// Bytes of commands that were written in it.
     pub offset: AtomicU64,
     /// Whether its end is kept.
@@ -139,6 +141,7 @@ impl Default for Leading {
     fn default() -> Leading {
         Leading {
             id: Mutex::new(clock::random_hex(40)),
+            former: Mutex::default(),
             offset: AtomicU64::new(0),
             has_backlog: AtomicBool::new(false),
             backlog_bytes: AtomicU64::new(0),
@@ -161,7 +164,36 @@ impl Leading {
 
     /// Begins another history: what was, nobody can go on from.
     pub fn change_id(&self) {
+        *self.former.lock() = None;
         *self.id.lock() = clock::random_hex(40);
+    }
+
+    /// Goes on with another history, of this name or of a new one, up to whose beginning
+    /// the present one holds.
+    pub fn shift_id(&self, id: Option<&str>) {
+        let new = id.map_or_else(|| clock::random_hex(40), str::to_string);
+        let old = std::mem::replace(&mut *self.id.lock(), new);
+        let end = self.offset.load(Ordering::Acquire) + 1;
+        *self.former.lock() = Some((old, end));
+    }
+
+    /// What is there is a part of this history, and of no other.
+    pub fn set_id(&self, id: &str) {
+        *self.former.lock() = None;
+        *self.id.lock() = id.into();
+    }
+
+    /// The history that it went on from, and the first byte that is in it no more.
+    pub fn former(&self) -> Option<(String, u64)> {
+        self.former.lock().clone()
+    }
+
+    /// Whether who has this history up to before a byte has nothing else than this
+    /// server had.
+    pub fn shares(&self, id: &[u8], offset: u64) -> bool {
+        let is = |own: &str| own.as_bytes().eq_ignore_ascii_case(id);
+        is(&self.id.lock())
+            || matches!(&*self.former.lock(), Some((former, end)) if is(former) && offset <= *end)
     }
 
     /// Takes a follower in.

@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod files;
+pub mod following;
 pub mod gate;
 pub mod invalidation;
 pub mod latency;

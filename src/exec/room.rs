@@ -55,6 +55,7 @@ pub fn slice(engine: &Engine) -> bool {
     let limit = beyond_followers(engine, limit);
     let now_ms = clock::unix_ms();
     !engine.effects.pause.is_on(now_ms)
+        && !engine.leaves_eviction()
         && evict_until(engine, limit, now_ms, SLICE)
         && memory::used_bytes() > limit
 }
@@ -88,7 +89,7 @@ pub fn note_batch(engine: &Engine, worker: &Worker, commands: u64) {
 /// is left that may go.
 #[cold]
 fn evict_until(engine: &Engine, limit: usize, now_ms: u64, most: usize) -> bool {
-    if memory::used_bytes() <= limit {
+    if memory::used_bytes() <= limit || engine.leaves_eviction() {
         return true;
     }
     if engine.keyspace.evictor().is_forbidden() || engine.effects.is_importing() {

@@ -131,6 +131,8 @@ pub struct Session {
     pub reader: Option<Box<Reader>>,
     /// Follows this server, and is sent every change: likewise.
     pub follower: bool,
+    /// Is followed by this server, which does as it says.
+    pub leads: bool,
     /// What services keep of it.
     pub extensions: Extensions,
 }
@@ -164,6 +166,7 @@ impl Session {
             monitor: false,
             reader: None,
             follower: false,
+            leads: false,
             extensions: Extensions::default(),
         }
     }
@@ -315,6 +318,8 @@ pub struct Client {
     pub monitor: AtomicBool,
     /// Follows this server.
     pub follower: AtomicBool,
+    /// Is followed by this server, which does as it says.
+    pub leader: AtomicBool,
     /// Where in all that goes out a follower's snapshot ends, in bytes.
     snapshot_end: AtomicU64,
     /// Subscriptions to channels, to patterns and to shard channels.
@@ -392,6 +397,7 @@ impl Client {
             }),
             monitor: AtomicBool::new(false),
             follower: AtomicBool::new(false),
+            leader: AtomicBool::new(false),
             snapshot_end: AtomicU64::new(0),
             subscriptions: Default::default(),
             inbox: Inbox::default(),
@@ -541,6 +547,12 @@ impl Client {
         self.follower.load(Ordering::Relaxed)
     }
 
+    /// Whether it is followed by this server.
+    #[inline]
+    pub fn is_leader(&self) -> bool {
+        self.leader.load(Ordering::Relaxed)
+    }
+
     /// It follows this server from now on: the next `bytes` that go out are its
     /// snapshot's.
     pub fn begin_following(&self, bytes: u64) {
@@ -635,7 +647,7 @@ impl Client {
     /// Whether it stays whatever it costs: CLIENT NO-EVICT, and followers, who have
     /// a limit of their own.
     pub fn is_spared(&self) -> bool {
-        self.no_evict.load(Ordering::Relaxed) || self.is_follower()
+        self.no_evict.load(Ordering::Relaxed) || self.is_follower() || self.is_leader()
     }
 
     /// A name is kept for it, for as long as it watches, subscribes to or tracks it.

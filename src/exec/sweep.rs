@@ -35,7 +35,7 @@ pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
         return false;
     }
     let now_ms = clock::unix_ms();
-    if engine.effects.is_importing() {
+    if engine.effects.is_keeping() {
         // What is brought in may be over for long: once it goes, by any timer.
         engine.keyspace.lock(index).swept_ms = LONG_AGO_MS;
         return false;

@@ -104,6 +104,9 @@ pub struct Txn<'a> {
     /// What has a deadline up to here is not seen: up to now, or, for who brings in
     /// data (CLIENT IMPORT-SOURCE), up to no time at all.
     pub over_ms: u64,
+    /// Whether what is over goes when it is met, even where the server removes nothing
+    /// of its own accord: a client is about to write.
+    pub removes: bool,
     /// Whether reads count as accesses (CLIENT NO-TOUCH).
     pub touch: bool,
     /// What to tell those who want to hear; none where nobody does.
@@ -153,6 +156,7 @@ impl<'a> Txn<'a> {
             db,
             now_ms,
             over_ms: now_ms,
+            removes: false,
             touch: true,
             effect: effects.wanted().then(Box::default),
             changes: 0,
@@ -205,8 +209,23 @@ impl<'a> Txn<'a> {
             let user = &client.names.lock().user;
             self.caller.user = Some(String::from_utf8_lossy(user).into());
         }
-        if self.effects.is_importing() && client.imports.load(Ordering::Relaxed) {
+        if self.effects.is_keeping() && self.sees_all(client) {
             self.over_ms = 0;
+        }
+    }
+
+    /// Whether a client brings the data, and with it the end of what is over.
+    #[cold]
+    fn sees_all(&self, client: &Client) -> bool {
+        client.is_leader() || self.effects.is_importing() && client.imports.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is over and was met stays there nevertheless.
+    #[inline]
+    pub(super) fn keeps(&self) -> bool {
+        match self.removes && self.effects.is_keeping() {
+            true => self.effects.pause.is_on(self.now_ms),
+            false => self.effects.keeps_all(self.now_ms),
         }
     }
 
@@ -221,7 +240,7 @@ impl<'a> Txn<'a> {
     /// Whether what gets this deadline goes instead, in Unix milliseconds.
     #[inline]
     pub fn is_past(&self, ms: u64) -> bool {
-        ms <= self.now_ms && !self.effects.is_importing()
+        ms <= self.now_ms && !self.effects.is_keeping()
     }
 
     /// The keyspace's eviction policy.
@@ -234,6 +253,14 @@ impl<'a> Txn<'a> {
     /// Number of shards, for commands whose scope is more than their keys.
     pub fn shards(&self) -> usize {
         self.keyspace.len()
+    }
+
+    /// Lets the shard go that it came to last, where it locks one after the other.
+    pub fn let_go(&mut self) {
+        if self.each {
+            self.deliver();
+            self.locked = Locked::None;
+        }
     }
 
     /// A shard, for commands whose scope is more than their keys.
@@ -287,7 +314,7 @@ impl<'a> Txn<'a> {
         };
         match table.entry(place).deadline() {
             Some(ms) if ms <= self.over_ms => {
-                if !self.effects.keeps_all(self.now_ms) {
+                if !self.keeps() {
                     self.expire(found);
                 }
                 None

@@ -39,7 +39,7 @@ use super::engine::{Calls, Engine, add};
 use super::invalidation;
 use super::refill;
 use super::session::{Client, ReplyMode, Session};
-use super::spec::Spec;
+use super::spec::{Spec, flag};
 use super::timing::Ended;
 use super::txn::Txn;
 use crate::base::clock;
@@ -370,6 +370,15 @@ pub fn look(engine: &Engine, worker: usize) {
     }
 }
 
+/// Ends everything that waits, but for the jobs, with an error. On the thread of a
+/// worker; shards may be held.
+pub fn fail_all(engine: &Engine, worker: usize, error: &Error) {
+    let all: Vec<_> = engine.waiters.all.lock().values().cloned().collect();
+    for waiter in all.iter().filter(|waiter| !waiter.works) {
+        waiter.fail(engine, worker, error);
+    }
+}
+
 /// CLIENT UNBLOCK: ends what a client waits for, as if its time were over or with
 /// an error; false where it waits for nothing. On the thread of a worker.
 pub fn unblock(engine: &Engine, worker: usize, client: &Client, with_error: bool) -> bool {
@@ -427,6 +436,7 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
     if (waiter.wait.is_ready)(value) {
         let mut session = Session::in_place_of(&waiter.client, worker, waiter.db);
         session.no_touch = waiter.no_touch;
+        txn.removes = waiter.spec.has(flag::WRITE);
         txn.touch = !waiter.no_touch;
         txn.set_client(&waiter.client);
         let argv: Vec<&[u8]> = waiter.words.iter().map(Vec::as_slice).collect();

@@ -13,6 +13,7 @@ pub fn flags(client: &Client) -> String {
     let all = [
         ('O', is_on(&client.monitor)),
         ('S', client.is_follower()),
+        ('M', client.is_leader()),
         ('P', client.is_subscriber()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
         ('b', client.is_waiting()),

@@ -11,8 +11,9 @@ use super::cache::{Cache, Row, Warming};
 use super::memory::{Data, Memory, Overshoot, show};
 use super::process::{self, CpuTime};
 use crate::base::{clock, hash};
-use crate::config::param;
+use crate::config::{Primary, param};
 use crate::exec::engine::{Engine, Worker};
+use crate::exec::following::{Phase, seconds_since};
 use crate::exec::session::Client;
 use crate::exec::totals::{CallTotals, Totals};
 use crate::exec::txn::Txn;
@@ -354,8 +355,9 @@ fn memory_section(source: &Source<'_>, lines: &mut Lines) {
 }
 
 fn persistence(source: &Source<'_>, lines: &mut Lines) {
+    let is_loading = source.engine.following.is_loading();
+    lines.put("loading", u8::from(is_loading));
     lines.zeros(&[
-        "loading",
         "async_loading",
         "current_cow_peak",
         "current_cow_size",
@@ -511,10 +513,62 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     ]);
 }
 
+/// What there is to say of the server that is followed.
+fn follower(engine: &Engine, primary: &Primary, lines: &mut Lines) {
+    let (following, settings) = (&engine.following, &engine.settings);
+    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    lines.put("role", "slave");
+    lines.put("master_host", String::from_utf8_lossy(&primary.host));
+    lines.put("master_port", primary.port);
+    let phase = following.phase();
+    let is_linked = phase == Phase::Connected;
+    lines.put("master_link_status", if is_linked { "up" } else { "down" });
+    lines.put("master_last_io_seconds_ago", following.silent_s());
+    lines.put("master_sync_in_progress", u8::from(phase == Phase::Sync));
+    let offset = count(&engine.leading.offset);
+    let (read, carried_out) = match following.can_resume.load(Ordering::Relaxed) {
+        true if is_linked => (count(&following.read_offset), offset),
+        true => (offset, offset),
+        false => (1, 1),
+    };
+    lines.put("slave_read_repl_offset", read);
+    lines.put("slave_repl_offset", carried_out);
+    lines.zeros(&["replicas_repl_buffer_size", "replicas_repl_buffer_peak"]);
+    if phase == Phase::Sync {
+        let transfer = &following.transfer;
+        let (total, read) = (count(&transfer.total), count(&transfer.read));
+        lines.put("master_sync_total_bytes", total);
+        lines.put("master_sync_read_bytes", read);
+        lines.put("master_sync_left_bytes", total as i64 - read as i64);
+        let percent = match total {
+            0 => 0.0,
+            total => read as f64 / total as f64 * 100.0,
+        };
+        lines.put("master_sync_perc", format_args!("{percent:.2}"));
+        let silent_s = seconds_since(&transfer.active_ms);
+        lines.put("master_sync_last_io_seconds_ago", silent_s);
+    }
+    if !is_linked {
+        let down_s = match count(&following.down_since_ms) {
+            0 => -1,
+            _ => seconds_since(&following.down_since_ms),
+        };
+        lines.put("master_link_down_since_seconds", down_s);
+    }
+    lines.put("slave_priority", settings.int(param::REPLICA_PRIORITY));
+    let read_only = settings.flag(param::REPLICA_READ_ONLY);
+    lines.put("slave_read_only", u8::from(read_only));
+    let announced = settings.flag(param::REPLICA_ANNOUNCED);
+    lines.put("replica_announced", u8::from(announced));
+}
+
 fn replication(source: &Source<'_>, lines: &mut Lines) {
     let (engine, leading) = (source.engine, &source.engine.leading);
     let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-    lines.put("role", "master");
+    match engine.following.leader() {
+        Some(primary) => follower(engine, &primary, lines),
+        None => lines.put("role", "master"),
+    }
     let followers = leading.followers();
     lines.put("connected_slaves", followers.len());
     if engine.settings.int(param::MIN_REPLICAS_TO_WRITE) > 0 {
@@ -536,10 +590,15 @@ fn replication(source: &Source<'_>, lines: &mut Lines) {
     lines.put("replicas_waiting_psync", 0);
     lines.put("master_failover_state", "no-failover");
     lines.put("master_replid", leading.id());
-    lines.put("master_replid2", "0".repeat(40));
+    let former = leading.former();
+    let (former, end) = match former {
+        Some((id, end)) => (id, end as i64),
+        None => ("0".repeat(40), -1),
+    };
+    lines.put("master_replid2", former);
     let (offset, kept) = (count(&leading.offset), count(&leading.backlog_bytes));
     lines.put("master_repl_offset", offset);
-    lines.put("second_repl_offset", -1);
+    lines.put("second_repl_offset", end);
     let is_active = leading.has_backlog.load(Ordering::Relaxed);
     lines.put("repl_backlog_active", u8::from(is_active));
     let backlog = engine.settings.int(param::REPL_BACKLOG_SIZE);

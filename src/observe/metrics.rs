@@ -61,7 +61,14 @@ fn instance(engine: &Engine, now_ms: u64, out: &mut Exposition) {
     )
     .sample(
         &[
-            ("role", "master"),
+            (
+                "role",
+                if engine.following.is_on() {
+                    "slave"
+                } else {
+                    "master"
+                },
+            ),
             ("redis_version", "7.2.4"),
             ("redis_build_id", &build),
             ("redis_mode", "standalone"),

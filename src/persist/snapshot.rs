@@ -221,6 +221,8 @@ pub struct Summary {
     pub expired: u64,
     /// Keys that held nothing.
     pub empty: u64,
+    /// The database that the next change of its history is about, where it says so.
+    pub stream_db: Option<u32>,
 }
 
 /// Why a snapshot was not read to its end.
@@ -273,8 +275,9 @@ pub fn read_file(
     read(txn, source, rules, databases, present)
 }
 
-/// Reads all data of a snapshot into the keyspace, which the transaction holds.
-/// What was read before an error stays.
+/// Reads all data of a snapshot into the keyspace, which the transaction holds, or
+/// takes shard by shard: then no shard is held while more is waited for. What was read
+/// before an error stays.
 pub fn read<R: Read>(
     txn: &mut Txn<'_>,
     source: R,
@@ -292,6 +295,7 @@ pub fn read<R: Read>(
                 if let Err(refusal) = take(txn, piece, databases, present, &mut summary) {
                     break Err(refusal);
                 }
+                txn.let_go();
             }
             Ok(None) => break Ok(summary),
             Err(error) => break Err(error.into()),
@@ -309,6 +313,10 @@ fn take(
     summary: &mut Summary,
 ) -> Result<(), Refusal> {
     match piece {
+        Piece::Aux(name, value) if name == b"repl-stream-db" => {
+            let number = std::str::from_utf8(&value).ok();
+            summary.stream_db = number.and_then(|n| n.parse().ok());
+        }
         Piece::Aux(name, value) => note_aux(&name, &value),
         Piece::Function(_) => {
             crate::warning!("The RDB has functions, which are not there yet: they are left out");

@@ -145,6 +145,20 @@ errors! {
     REPLICA_TOUCHES_KEYS = "ERR Replica can't interact with the keyspace";
     /// A write while fewer follow than there must be.
     NO_REPLICAS = "NOREPLICAS Not enough good replicas to write.";
+    /// A write to a server that follows another one.
+    READONLY = "READONLY You can't write against a read only replica.";
+    /// A command about data that may be old, where that is not to be told.
+    MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    /// A command about data that is not there yet.
+    LOADING = "LOADING Larder is loading the dataset in memory";
+    /// A follower that asks one that has no link.
+    NO_MASTER_LINK = "NOMASTERLINK Can't SYNC while not connected with my master";
+    /// WAIT at a follower.
+    WAIT_AT_REPLICA = "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.";
+    /// WAITAOF at a follower.
+    WAITAOF_AT_REPLICA = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.";
+    /// A command that waited when the server became a follower.
+    FORCED_UNBLOCK = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
     /// A write while no snapshot can be taken.
     MISCONF = "MISCONF Larder is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Larder logs for details about the RDB error.";
     /// Before AUTH.

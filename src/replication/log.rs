@@ -3,6 +3,9 @@
 //! A command that is about another database than the one before stands behind a
 //! SELECT; the commands of one effect, where they are several, stand between MULTI
 //! and EXEC, so that a follower never shows a part of it.
+//!
+//! While another server is followed, the log is that server's, byte for byte: what
+//! comes by the link stands ready ([`Log::ready`]) and is appended as it is carried out.
 
 use super::backlog::Backlog;
 use crate::base::num::IntText;
@@ -12,7 +15,6 @@ use crate::exec::effect::Effect;
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// See the head of this file.
-#[derive(Default)]
 pub struct Log {
     backlog: Backlog,
     /// Bytes in all.
@@ -21,6 +23,34 @@ pub struct Log {
     db: Option<u32>,
     /// What was appended and is not sent yet.
     fresh: Vec<u8>,
+    /// Another server's log is kept here.
+    relay: Option<Relay>,
+    /// The database that its next command is about; -1 where that says so itself.
+    stream_db: i64,
+}
+
+/// What has come of another server's log.
+#[derive(Default)]
+struct Relay {
+    /// The link, as a client; 0 for none.
+    link: u64,
+    /// What is about to be carried out.
+    ready: Vec<u8>,
+    /// The database that is selected behind that.
+    db: i64,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            backlog: Backlog::default(),
+            offset: 0,
+            db: None,
+            fresh: Vec::new(),
+            relay: None,
+            stream_db: -1,
+        }
+    }
 }
 
 impl Log {
@@ -37,6 +67,68 @@ impl Log {
     /// The next command says which database it is about.
     pub fn forget_database(&mut self) {
         self.db = None;
+    }
+
+    /// What is appended is another server's log from now on.
+    pub fn begin_relay(&mut self) {
+        self.relay = Some(Relay::default());
+        self.stream_db = -1;
+    }
+
+    /// What is appended is this server's own again.
+    pub fn end_relay(&mut self) {
+        self.relay = None;
+        self.stream_db = -1;
+        self.db = None;
+    }
+
+    /// Whether this is another server's log.
+    pub fn is_relayed(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    /// That server's log comes by this client now.
+    pub fn set_link(&mut self, link: u64) {
+        if let Some(relay) = &mut self.relay {
+            *relay = Relay {
+                link,
+                ..Relay::default()
+            };
+        }
+    }
+
+    /// By this link came what is about to be carried out; behind it the database `db`
+    /// is selected.
+    pub fn ready(&mut self, link: u64, bytes: &[u8], db: i64) {
+        if let Some(relay) = self.relay.as_mut().filter(|relay| relay.link == link) {
+            relay.ready.extend_from_slice(bytes);
+            relay.db = db;
+        }
+    }
+
+    /// Appends what came by this link and is carried out; false where that is nothing.
+    pub fn carry_out(&mut self, link: u64) -> bool {
+        match &mut self.relay {
+            Some(relay) if relay.link == link && !relay.ready.is_empty() => {
+                self.fresh.append(&mut relay.ready);
+                self.stream_db = relay.db;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The database that the next command of another server's log is about.
+    pub fn stream_db(&self) -> i64 {
+        self.stream_db
+    }
+
+    /// Begins anew behind the byte with this number.
+    pub fn restart_at(&mut self, offset: u64, stream_db: i64) {
+        self.forget();
+        self.fresh.clear();
+        self.offset = offset;
+        self.stream_db = stream_db;
     }
 
     /// Appends the commands of an effect.

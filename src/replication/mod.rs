@@ -13,9 +13,14 @@
 //! With nobody following, and nobody to be expected back, nothing is heard and
 //! nothing kept.
 //!
+//! A server that follows another one ([`link`]) has that one's log in the place of its
+//! own, and hands it on: who follows this one can follow that one as well.
+//!
 //! **Lock order.** Shards, then the log, then a client's inbox.
 
 mod backlog;
+mod follow;
+pub mod link;
 mod log;
 
 use std::sync::Arc;
@@ -68,6 +73,13 @@ impl Consumer for Leader {
             return;
         }
         let mut log = self.log.lock();
+        if log.is_relayed() {
+            // What else happens here is nobody's business.
+            if log.carry_out(effect.by) {
+                self.send(&mut log);
+            }
+            return;
+        }
         log.append_effect(effect);
         self.send(&mut log);
     }
@@ -93,12 +105,13 @@ impl Leader {
 
     /// Takes a follower in that is about to get a snapshot, which is as old as the
     /// offset that `make` is given; the log begins where there is none. The whole
-    /// keyspace is held until the snapshot is taken.
+    /// keyspace is held until the snapshot is taken. Says which database the next
+    /// command is about, too: -1 where that says so itself.
     pub fn take_in(
         self: &Arc<Self>,
         engine: &Engine,
         make: impl FnOnce(u64) -> Follower,
-    ) -> Arc<Follower> {
+    ) -> (Arc<Follower>, i64) {
         let mut log = self.log.lock();
         if !self.leading.has_backlog.swap(true, Ordering::AcqRel) {
             self.leading.change_id();
@@ -113,7 +126,7 @@ impl Leader {
         log.forget_database();
         let follower = Arc::new(make(log.offset()));
         self.leading.add(follower.clone());
-        follower
+        (follower, log.stream_db())
     }
 
     /// What a follower has missed that has `id`'s history up to before `offset`;
@@ -126,8 +139,7 @@ impl Leader {
         take_in: impl FnOnce(&[u8]) -> Arc<Follower>,
     ) -> bool {
         let log = self.log.lock();
-        let is_ours = id == self.leading.id().as_bytes();
-        if !is_ours || !self.leading.has_backlog.load(Ordering::Acquire) {
+        if !self.leading.shares(id, offset) || !self.leading.has_backlog.load(Ordering::Acquire) {
             return false;
         }
         match log.backlog().since(log.offset(), offset) {
@@ -155,8 +167,10 @@ impl Leader {
     /// Sends a command that is about no database.
     fn say(&self, words: &[&[u8]]) {
         let mut log = self.log.lock();
-        log.append(words);
-        self.send(&mut log);
+        if !log.is_relayed() {
+            log.append(words);
+            self.send(&mut log);
+        }
     }
 
     /// A follower says how far it has come. On the thread of a worker, which holds
@@ -224,7 +238,7 @@ impl Leader {
     fn forget_after_all(self: &Arc<Self>, engine: &Engine, now_ms: u64) {
         let ttl_ms = self.settings.int(param::REPL_BACKLOG_TTL) as u64 * 1000;
         let alone_ms = self.clock.lock().alone_ms;
-        if ttl_ms == 0 || now_ms.saturating_sub(alone_ms) < ttl_ms {
+        if ttl_ms == 0 || engine.following.is_on() || now_ms.saturating_sub(alone_ms) < ttl_ms {
             return;
         }
         let locked = engine.keyspace.lock_all();
@@ -234,6 +248,8 @@ impl Leader {
         }
         self.leading.has_backlog.store(false, Ordering::Release);
         self.leading.backlog_bytes.store(0, Ordering::Relaxed);
+        // What changes from now on is counted by nobody.
+        self.leading.change_id();
         log.forget();
         drop(log);
         let me: Arc<dyn Consumer> = self.clone();

@@ -173,7 +173,7 @@ impl<'a> Txn<'a> {
                 if ms.saturating_add(grace_ms.into()) > self.over_ms {
                     return Sight::Stale(found);
                 }
-                if !self.effects.keeps_all(self.now_ms) {
+                if !self.keeps() {
                     self.expire(found);
                 }
                 Sight::Absent

@@ -1,0 +1,390 @@
+//! What comes behind the snapshot: the leader's log, command by command.
+//!
+//! A command is appended to this server's log under the locks under which it is carried
+//! out ([`Leader::ready`]), a transaction when its EXEC is: so the data is what the
+//! log's offset says, whenever somebody takes a snapshot of it.
+//!
+//! [`Leader::ready`]: super::super::Leader
+
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::wire::{Wire, command};
+use super::{Attempt, End};
+use crate::base::{clock, num};
+use crate::config::Primary;
+use crate::exec::dispatch::{Batch, run_batch};
+use crate::exec::engine::{Engine, add};
+use crate::exec::session::{Arrival, Client, Closing, Session};
+use crate::protocol::output::Output;
+use crate::protocol::parse::{self, Limits, Parsed};
+
+/// How often the leader is told how far this server is.
+const ACK_EVERY: Duration = Duration::from_secs(1);
+/// What the log shows of a command that failed, in bytes.
+const SHOWN_MAX: usize = 128;
+
+/// Finds where commands end, without reading anything twice.
+#[derive(Default)]
+struct Measure {
+    /// What is known of the first one: where its next word begins, and how many words
+    /// are to come.
+    at: usize,
+    words: usize,
+}
+
+/// What comes is no command.
+#[derive(Debug, PartialEq, Eq)]
+struct Garbage;
+
+impl Measure {
+    /// How long the command at the beginning of `input` is; `None` where it is not all
+    /// there.
+    fn command(&mut self, input: &[u8]) -> Result<Option<usize>, Garbage> {
+        if self.at == 0 {
+            match input {
+                [] => return Ok(None),
+                // An empty line says that the leader lives.
+                [b'\n', ..] => return Ok(Some(1)),
+                [b'\r', b'\n', ..] => return Ok(Some(2)),
+                [b'\r'] => return Ok(None),
+                _ => {}
+            }
+            let Some((words, next)) = number(input, 0, b'*')? else {
+                return Ok(None);
+            };
+            (self.at, self.words) = (next, words);
+        }
+        while self.words > 0 {
+            let Some((bytes, next)) = number(input, self.at, b'$')? else {
+                return Ok(None);
+            };
+            let end = next.saturating_add(bytes).saturating_add(2);
+            if end > input.len() {
+                return Ok(None);
+            }
+            (self.at, self.words) = (end, self.words - 1);
+        }
+        Ok(Some(std::mem::take(&mut self.at)))
+    }
+}
+
+/// The number behind `kind` at a place of the input, and where the next line begins.
+fn number(input: &[u8], at: usize, kind: u8) -> Result<Option<(usize, usize)>, Garbage> {
+    /// More digits than any number has.
+    const DIGITS_MAX: usize = 20;
+    let Some((&first, rest)) = input[at..].split_first() else {
+        return Ok(None);
+    };
+    if first != kind {
+        return Err(Garbage);
+    }
+    match rest.iter().take(DIGITS_MAX + 1).position(|&b| b == b'\n') {
+        Some(end) => {
+            let digits = rest[..end].strip_suffix(b"\r").ok_or(Garbage)?;
+            let n = num::parse_i64(digits).and_then(|n| usize::try_from(n).ok());
+            Ok(Some((n.ok_or(Garbage)?, at + end + 2)))
+        }
+        None if rest.len() > DIGITS_MAX => Err(Garbage),
+        None => Ok(None),
+    }
+}
+
+/// The link as a client, for as long as it is up.
+struct Link<'a> {
+    attempt: &'a Attempt,
+    client: Arc<Client>,
+    session: Session,
+    /// The database that is selected behind what has come so far.
+    db: i64,
+    /// Takes replies, which nobody reads.
+    out: Output,
+}
+
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        let engine = &self.attempt.engine;
+        engine.clients.remove(self.client.id);
+        // Where somebody else is followed by now, that one's link is another one.
+        let (leader, turn) = (&self.attempt.leader, self.attempt.turn);
+        if leader.set_link(engine, turn, None) {
+            crate::notice!("Connection with primary lost.");
+            crate::notice!("Caching the disconnected primary state.");
+        }
+    }
+}
+
+impl Attempt {
+    /// Carries out what comes.
+    pub(super) async fn carry_out(&self, mut wire: Wire, primary: &Primary) -> End {
+        let Some(mut link) = Link::new(self, &wire, primary) else {
+            return End::Unwanted;
+        };
+        let mut acks = interval(ACK_EVERY);
+        acks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut measure = Measure::default();
+        let mut heard = Instant::now();
+        loop {
+            // The first tick comes at once: it tells the leader that this server is there.
+            let killed = killed(&link.client);
+            let read = tokio::select! {
+                read = wire.fill() => Some(read),
+                _ = acks.tick() => None,
+                () = killed => return End::Lost,
+            };
+            match read {
+                Some(Ok(read)) => {
+                    heard = Instant::now();
+                    link.note_read(read as u64);
+                    match link.run(&mut wire, &mut measure).await {
+                        Ok(()) => {}
+                        Err(end) => return end,
+                    }
+                }
+                Some(Err(_)) => return End::Lost,
+                None if heard.elapsed() > self.patience() => {
+                    crate::warning!("PRIMARY timeout: no data nor PING received...");
+                    return End::Lost;
+                }
+                None => {
+                    if link.acknowledge(&wire).await.is_err() {
+                        return End::Lost;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits until somebody wants the link to end.
+async fn killed(client: &Arc<Client>) {
+    std::future::poll_fn(|cx| {
+        client.set_waker(cx.waker());
+        match client.is_killed() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+impl<'a> Link<'a> {
+    fn new(attempt: &'a Attempt, wire: &Wire, primary: &Primary) -> Option<Link<'a>> {
+        let engine = &attempt.engine;
+        let stream = wire.stream();
+        let shown = |addr: std::io::Result<std::net::SocketAddr>| {
+            addr.map_or(String::new(), |addr| addr.to_string())
+        };
+        let host = String::from_utf8_lossy(&primary.host);
+        let client = engine.clients.add(Arrival {
+            addr: match shown(stream.peer_addr()) {
+                addr if addr.is_empty() => format!("{host}:{}", primary.port),
+                addr => addr,
+            },
+            local_addr: shown(stream.local_addr()),
+            is_local: false,
+            is_unix: false,
+            fd: stream.as_raw_fd(),
+            worker: attempt.worker,
+        });
+        client.leader.store(true, Relaxed);
+        let mut session = Session::new(client.clone(), true);
+        session.leads = true;
+        let db = attempt.leader.stream_db();
+        session.db = u32::try_from(db).unwrap_or(0);
+        let link = Link {
+            attempt,
+            session,
+            db,
+            out: Output::default(),
+            client,
+        };
+        let read_offset = &engine.following.read_offset;
+        read_offset.store(engine.leading.offset.load(Relaxed), Relaxed);
+        let is_wanted = attempt
+            .leader
+            .set_link(engine, attempt.turn, Some(&link.client));
+        is_wanted.then_some(link)
+    }
+
+    fn engine(&self) -> &'a Engine {
+        &self.attempt.engine
+    }
+
+    fn note_read(&self, bytes: u64) {
+        let engine = self.engine();
+        engine.following.read_offset.fetch_add(bytes, Relaxed);
+        self.client.net_in.fetch_add(bytes, Relaxed);
+        add(&engine.workers[self.attempt.worker].net_in, bytes);
+        self.client.active_ms.store(clock::unix_ms(), Relaxed);
+    }
+
+    /// Tells the leader how far this server is.
+    async fn acknowledge(&self, wire: &Wire) -> std::io::Result<()> {
+        let offset = self.engine().leading.offset.load(Relaxed).to_string();
+        let words: &[&[u8]] = &[b"REPLCONF", b"ACK", offset.as_bytes()];
+        wire.send(&command(words)).await
+    }
+
+    /// Carries out all whole commands that have come.
+    async fn run(&mut self, wire: &mut Wire, measure: &mut Measure) -> Result<(), End> {
+        loop {
+            let bytes = match measure.command(wire.input()) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => return Ok(()),
+                Err(Garbage) => {
+                    let input = wire.input();
+                    let shown = &input[..input.len().min(SHOWN_MAX)];
+                    crate::warning!(
+                        "Protocol error from PRIMARY: what comes is no command: '{}'",
+                        shown.escape_ascii()
+                    );
+                    return Err(End::Lost);
+                }
+            };
+            let wants_ack = self.run_one(&wire.input()[..bytes])?;
+            if wants_ack && self.acknowledge(wire).await.is_err() {
+                return Err(End::Lost);
+            }
+            if wants_ack {
+                // What asks for it is not counted in the answer, as the leader expects.
+                let frame = &wire.input()[..bytes];
+                self.note(frame);
+            }
+            wire.take(bytes);
+        }
+    }
+
+    /// Appends what is to be carried out nowhere but counts.
+    fn note(&self, frame: &[u8]) {
+        let (leader, id) = (&self.attempt.leader, self.client.id);
+        leader.ready(id, frame, self.db);
+        if self.session.multi.is_none() {
+            leader.carried_out(id);
+        }
+    }
+
+    /// Carries a command out, or says that it asks how far this server is.
+    fn run_one(&mut self, frame: &[u8]) -> Result<bool, End> {
+        let limits = Limits {
+            bulk_bytes: i64::MAX,
+            authenticated: true,
+        };
+        let mut batch = Batch::default();
+        let is_command = frame[0] == b'*'
+            && matches!(
+                parse::command(frame, limits, &mut batch.argv),
+                Ok(Parsed::Command(used)) if used == frame.len()
+            );
+        let words = &batch.argv;
+        let Some(name) = words.first().filter(|_| is_command) else {
+            self.note(frame);
+            return Ok(false);
+        };
+        if name.eq_ignore_ascii_case(b"replconf") {
+            let is_ack = words
+                .get(1)
+                .is_some_and(|w| w.eq_ignore_ascii_case(b"getack"));
+            if !is_ack {
+                self.note(frame);
+            }
+            return Ok(is_ack);
+        }
+        if name.eq_ignore_ascii_case(b"ping") && self.session.multi.is_none() {
+            self.note(frame);
+            return Ok(false);
+        }
+        let is_select = name.eq_ignore_ascii_case(b"select");
+        let selected = words.get(1).and_then(|n| num::parse_i64(n));
+        if let Some(db) = selected.filter(|_| is_select) {
+            self.db = db;
+        }
+        let engine = self.engine();
+        let (leader, id) = (&self.attempt.leader, self.client.id);
+        leader.ready(id, frame, self.db);
+        batch.end_command(0);
+        run_batch(engine, &mut self.session, &mut batch, &[], &mut self.out);
+        if self.client.is_killed() {
+            // It may not have run: what is known to have is in the log.
+            return Err(End::Lost);
+        }
+        if self.session.multi.is_none() {
+            self.db = self.session.db.into();
+            leader.carried_out(id);
+        }
+        self.look_at_reply(&batch);
+        if let Some(waiter) = self.session.waiting_for.take() {
+            // A leader has no command of its own wait.
+            waiter.forget(engine);
+        }
+        match self.session.closing {
+            Closing::No => Ok(false),
+            Closing::AfterReply | Closing::Now => Err(End::Lost),
+        }
+    }
+
+    /// An error is none that anybody hears of, but worth a line.
+    fn look_at_reply(&mut self, batch: &Batch<'_>) {
+        if let Some([b'-', text @ ..]) = self.out.single() {
+            let end = text.iter().position(|&b| b == b'\r').unwrap_or(text.len());
+            let name = String::from_utf8_lossy(batch.argv.first().copied().unwrap_or_default());
+            let text = String::from_utf8_lossy(&text[..end]);
+            crate::warning!(
+                "== CRITICAL == This replica is sending an error to its primary: '{text}' after \
+                 processing the command '{}'",
+                name.to_lowercase()
+            );
+        }
+        self.out.clear();
+        self.out.shrink(SHOWN_MAX * 32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_cut_alike_however_they_come() {
+        let commands: [&[u8]; 5] = [
+            b"*1\r\n$4\r\nPING\r\n",
+            b"\n",
+            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\na\r\n*1\r\n$0\r\nb\r\n",
+            b"*0\r\n",
+            b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n",
+        ];
+        let all = commands.concat();
+        for step in 1..all.len() {
+            let (mut measure, mut found) = (Measure::default(), Vec::new());
+            let (mut at, mut end) = (0, 0);
+            while end < all.len() {
+                end = (end + step).min(all.len());
+                while let Some(bytes) = measure.command(&all[at..end]).expect("commands") {
+                    found.push(&all[at..at + bytes]);
+                    at += bytes;
+                }
+            }
+            assert_eq!(found, commands);
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_noticed_at_once() {
+        let cases: [&[u8]; 6] = [
+            b"GET k\r\n",
+            b"*x\r\n",
+            b"*-1\r\n",
+            b"*1\r\n+OK\r\n",
+            b"*1\n",
+            b"*11111111111111111111111",
+        ];
+        for bytes in cases {
+            assert_eq!(Measure::default().command(bytes), Err(Garbage));
+        }
+    }
+}
