@@ -470,6 +470,9 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         if worker == 0 && tenth.elapsed() > Duration::from_millis(100) {
             tenth = Instant::now();
             trim_buffers(&engine);
+            sweep::own_keys(&engine, worker);
+            let leader = engine.service::<Leader>();
+            leader.look_at_failover(&engine, worker);
             let clients = &engine.clients;
             clients.owed().drop_debtors(|| clients.all());
         }

@@ -21,6 +21,7 @@ mod debug;
 mod digest;
 mod dump;
 mod expire;
+mod failover;
 mod geo;
 mod hash;
 mod help;
@@ -90,6 +91,7 @@ const FAMILIES: &[&[Spec]] = &[
     throttle::SPECS,
     save::SPECS,
     replication::SPECS,
+    failover::SPECS,
     cache_stats::SPECS,
     server::SPECS,
 ];

@@ -13,6 +13,7 @@ use super::timeout;
 use crate::base::num;
 use crate::config::{Primary, param};
 use crate::exec::context::Ctx;
+use crate::exec::failover::Stage;
 use crate::exec::leading::Follower;
 use crate::exec::session::{Closing, ReplyMode};
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, category, flag::*};
@@ -215,8 +216,11 @@ fn psync(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if ctx.session.follower {
         return Ok(());
     }
-    refuse_without_link(ctx)?;
     let (id, offset) = (ctx.args.bytes()?, ctx.args.int()?);
+    if ctx.args.flag("failover") {
+        take_over(ctx, id)?;
+    }
+    refuse_without_link(ctx)?;
     let resumes = match u64::try_from(offset) {
         Ok(offset) if offset > 0 => resume(ctx, id, offset),
         _ => false,
@@ -232,9 +236,33 @@ fn psync(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     send_all(ctx, true)
 }
 
+/// The leader asks its follower to take its place: PSYNC … FAILOVER.
+fn take_over(ctx: &Ctx<'_, '_>, id: &[u8]) -> Result<(), Error> {
+    let engine = ctx.engine;
+    crate::notice!(
+        "Failover request received for replid {}.",
+        String::from_utf8_lossy(id)
+    );
+    if !engine.following.is_on() {
+        return Err(Error::new("ERR PSYNC FAILOVER can't be sent to a master."));
+    }
+    if !id.eq_ignore_ascii_case(engine.leading.id().as_bytes()) {
+        return Err(Error::new(
+            "ERR PSYNC FAILOVER replid must match my replid.",
+        ));
+    }
+    engine.service::<Leader>().lead(engine);
+    let client = shown(ctx);
+    crate::notice!("PRIMARY MODE enabled (failover request from '{client}')");
+    Ok(())
+}
+
 /// Who follows a server without a link would follow nobody.
 fn refuse_without_link(ctx: &Ctx<'_, '_>) -> Result<(), Error> {
     let following = &ctx.engine.following;
+    if ctx.engine.leading.failover.stage() != Stage::None {
+        return Err(Error::new("NOMASTERLINK Can't SYNC while failing over"));
+    }
     match following.is_on() && !following.is_linked() {
         true => Err(Error::NO_MASTER_LINK),
         false => Ok(()),
@@ -547,6 +575,9 @@ fn replica_of(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let engine = ctx.engine;
     let following = &engine.following;
     let leader = engine.service::<Leader>();
+    if engine.leading.failover.stage() != Stage::None {
+        return Err(Error::new("ERR REPLICAOF not allowed while failing over."));
+    }
     if following.is_loading() {
         // It began while this command waited for its turn.
         return Err(Error::LOADING);

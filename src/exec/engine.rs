@@ -92,7 +92,7 @@ pub struct Engine {
     /// What the server knows as a leader.
     pub leading: Arc<Leading>,
     /// What it knows as a follower.
-    pub following: Following,
+    pub following: Arc<Following>,
     /// Whether commands may be refused: there must be followers for a write to be
     /// taken, or the server follows another one.
     is_guarded: AtomicBool,
@@ -364,7 +364,7 @@ impl Engine {
             save_in_background: OnceLock::new(),
             saving: Saving::default(),
             leading: Arc::default(),
-            following: Following::default(),
+            following: Arc::default(),
             is_guarded: AtomicBool::new(false),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),

@@ -2,6 +2,7 @@
 //! come by it. The `replication` service writes it; what refuses commands, keeps keys
 //! and shows figures reads it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -88,6 +89,9 @@ pub struct Following {
     pub transfer: Transfer,
     /// The link, as a client.
     link: Mutex<Option<Arc<Client>>>,
+    /// Keys that clients of this server gave a deadline, by database: no leader knows of
+    /// them, so none says when they go.
+    own_keys: Mutex<BTreeSet<(u32, Box<[u8]>)>>,
 }
 
 impl Following {
@@ -157,6 +161,21 @@ impl Following {
     /// The link is this client, or there is none.
     pub fn set_link(&self, link: Option<Arc<Client>>) {
         *self.link.lock() = link;
+    }
+
+    /// A client of this server gave a key a deadline.
+    pub fn note_own_key(&self, db: u32, key: &[u8]) {
+        self.own_keys.lock().insert((db, key.into()));
+    }
+
+    /// How many such keys are remembered.
+    pub fn own_keys(&self) -> usize {
+        self.own_keys.lock().len()
+    }
+
+    /// Takes them all.
+    pub fn take_own_keys(&self) -> BTreeSet<(u32, Box<[u8]>)> {
+        std::mem::take(&mut *self.own_keys.lock())
     }
 
     /// Seconds since the leader last said anything; -1 where there is no link.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use parking_lot::Mutex;
 
+use super::failover::Failover;
 use super::session::Client;
 use crate::base::clock;
 
@@ -130,6 +131,8 @@ pub struct Leading {
     pub partial_refusals: AtomicU64,
     /// Bytes sent to followers.
     pub sent: AtomicU64,
+    /// Whether it is about to change places with a follower.
+    pub failover: Failover,
     /// How many there are.
     count: AtomicUsize,
     /// How many are not behind.
@@ -149,6 +152,7 @@ impl Default for Leading {
             partial_syncs: AtomicU64::new(0),
             partial_refusals: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            failover: Failover::default(),
             count: AtomicUsize::new(0),
             good: AtomicU32::new(0),
             followers: Mutex::default(),

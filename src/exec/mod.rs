@@ -11,6 +11,7 @@ pub mod context;
 pub mod dispatch;
 pub mod effect;
 pub mod engine;
+pub mod failover;
 pub mod files;
 pub mod following;
 pub mod gate;

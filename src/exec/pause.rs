@@ -57,7 +57,7 @@ impl Pause {
     /// Whether a client must stop in front of this command.
     #[cold]
     pub fn stops(&self, session: &Session, spec: &Spec) -> bool {
-        if session.follower || session.leads {
+        if session.follower {
             return false;
         }
         let queued = session.multi.iter().flat_map(|multi| &multi.queued);

@@ -240,6 +240,43 @@ pub fn conclude(engine: &Engine) {
     keyspace.change_invalidations(&mut locked, |all| all.swept(swept, now_ms, keeps));
 }
 
+/// Removes keys that clients of a follower gave a deadline, when that has passed. For one
+/// worker, now and then.
+pub fn own_keys(engine: &Engine, worker: usize) {
+    let following = &engine.following;
+    let now_ms = clock::unix_ms();
+    let rests = !engine.active_expiry.load(Ordering::Relaxed)
+        || following.own_keys() == 0
+        || engine.effects.pause.is_on(now_ms);
+    if rests {
+        return;
+    }
+    let keys = following.take_own_keys();
+    if !following.is_on() {
+        // They are like all others again.
+        return;
+    }
+    for (db, bytes) in keys {
+        let digest = hash::digest(&bytes);
+        let key = Key {
+            bytes: &bytes,
+            digest,
+        };
+        let index = engine.keyspace.shard_of(digest);
+        let locked = Locked::One(index, engine.keyspace.lock(index));
+        let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, db, now_ms);
+        txn.removes = true;
+        let found = txn.find(&key);
+        if found.is_some_and(|found| txn.entry(found).deadline().is_some()) {
+            following.note_own_key(db, &bytes);
+        }
+        let outcome = txn.commit();
+        let is_lazy = engine.effects.is_lazy(Removal::Expiry);
+        engine.reclaimer.free(outcome.garbage, is_lazy);
+        waiting::serve(engine, worker, outcome.changed);
+    }
+}
+
 /// Removes fields that are over from these keys' hashes; true where some are left.
 fn expire_fields(txn: &mut Txn<'_>, keys: &[(u32, Vec<u8>)]) -> bool {
     let mut left = FIELDS;

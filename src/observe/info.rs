@@ -457,11 +457,10 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("pubsub_channels", count(&counters.channels));
     lines.put("pubsub_patterns", count(&counters.patterns));
     lines.put("pubsubshard_channels", count(&counters.shard_channels));
+    lines.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
+    let own_keys = source.engine.following.own_keys();
+    lines.put("slave_expires_tracked_keys", own_keys);
     lines.zeros(&[
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
         "active_defrag_hits",
         "active_defrag_misses",
         "active_defrag_key_hits",
@@ -588,7 +587,7 @@ fn replication(source: &Source<'_>, lines: &mut Lines) {
         );
     }
     lines.put("replicas_waiting_psync", 0);
-    lines.put("master_failover_state", "no-failover");
+    lines.put("master_failover_state", leading.failover.stage().name());
     lines.put("master_replid", leading.id());
     let former = leading.former();
     let (former, end) = match former {

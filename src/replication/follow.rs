@@ -12,6 +12,7 @@ use super::Leader;
 use crate::base::clock;
 use crate::config::{Primary, param};
 use crate::exec::engine::Engine;
+use crate::exec::failover::Stage;
 use crate::exec::following::Phase;
 use crate::exec::txn::Txn;
 use crate::exec::waiting;
@@ -38,7 +39,9 @@ impl Leader {
         engine.settings.note_replica_of(Some(primary.clone()));
         following.set_leader(Some(primary));
         engine.guard();
-        waiting::fail_all(engine, worker, &Error::FORCED_UNBLOCK);
+        if engine.leading.failover.stage() == Stage::None {
+            waiting::fail_all(engine, worker, &Error::FORCED_UNBLOCK);
+        }
     }
 
     /// Follows nobody any more: what is there goes on as a history of its own. False
@@ -86,6 +89,7 @@ impl Leader {
         let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
         following.set_loading(true);
         following.can_resume.store(false, Ordering::Relaxed);
+        following.take_own_keys();
         self.send_away();
         if self.leading.has_backlog.swap(false, Ordering::AcqRel) {
             self.leading.backlog_bytes.store(0, Ordering::Relaxed);
@@ -185,6 +189,11 @@ impl Leader {
     /// A command came by a link and is about to be carried out.
     pub(super) fn ready(&self, link: u64, bytes: &[u8], db: i64) {
         self.log.lock().ready(link, bytes, db);
+    }
+
+    /// It has to wait, and is said to be [`Leader::ready`] again.
+    pub(super) fn unready(&self, link: u64, bytes: usize) {
+        self.log.lock().unready(link, bytes);
     }
 
     /// It is carried out.

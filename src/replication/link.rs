@@ -29,6 +29,7 @@ use self::wire::Wire;
 use super::Leader;
 use crate::config::{Primary, param};
 use crate::exec::engine::Engine;
+use crate::exec::failover::Stage;
 use crate::exec::following::Phase;
 
 /// How long to wait before the leader is tried again.
@@ -195,7 +196,15 @@ impl Attempt {
         following.set_phase(Phase::Handshake);
         let mut wire = wire;
         match timeout(limit, self.shake_hands(&mut wire)).await {
-            Ok(Ok(answer)) => answer.map(|answer| (wire, answer)),
+            Ok(Ok(answer)) => {
+                if self.is_failing_over() {
+                    match answer {
+                        Some(_) => self.leader.end_failover(&self.engine, self.worker),
+                        None => self.abort_failover(),
+                    }
+                }
+                answer.map(|answer| (wire, answer))
+            }
             Ok(Err(trouble)) => {
                 crate::warning!("Sending command to primary in replication handshake: {trouble}");
                 None
@@ -260,6 +269,20 @@ impl Attempt {
         self.ask_to_go_on(wire).await
     }
 
+    /// Whether the other one is asked to lead in this server's place.
+    fn is_failing_over(&self) -> bool {
+        self.engine.leading.failover.stage() == Stage::Asking
+    }
+
+    /// The other one does not want to lead.
+    fn abort_failover(&self) {
+        let _held = self.engine.keyspace.lock_all();
+        if self.engine.following.turn() == self.turn {
+            let why = "Failover target rejected psync request";
+            self.leader.abort_failover(&self.engine, why);
+        }
+    }
+
     /// PSYNC.
     async fn ask_to_go_on(&self, wire: &mut Wire) -> Result<Option<Answer>, Trouble> {
         let leading = &self.engine.leading;
@@ -275,8 +298,11 @@ impl Attempt {
                 ("?".into(), "-1".into())
             }
         };
-        wire.say(&[b"PSYNC", id.as_bytes(), offset.as_bytes()])
-            .await?;
+        let mut words: Vec<&[u8]> = vec![b"PSYNC", id.as_bytes(), offset.as_bytes()];
+        if self.is_failing_over() {
+            words.push(b"FAILOVER");
+        }
+        wire.say(&words).await?;
         let reply = loop {
             // Empty lines say that it lives.
             let line = wire.line().await?;

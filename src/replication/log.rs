@@ -97,12 +97,26 @@ impl Log {
         }
     }
 
+    /// The link by which another server's log comes; 0 for none.
+    pub fn link(&self) -> u64 {
+        self.relay.as_ref().map_or(0, |relay| relay.link)
+    }
+
     /// By this link came what is about to be carried out; behind it the database `db`
     /// is selected.
     pub fn ready(&mut self, link: u64, bytes: &[u8], db: i64) {
         if let Some(relay) = self.relay.as_mut().filter(|relay| relay.link == link) {
             relay.ready.extend_from_slice(bytes);
             relay.db = db;
+        }
+    }
+
+    /// The last so many bytes of that are not carried out yet: they come again.
+    pub fn unready(&mut self, link: u64, bytes: usize) {
+        if let Some(relay) = self.relay.as_mut().filter(|relay| relay.link == link) {
+            relay
+                .ready
+                .truncate(relay.ready.len().saturating_sub(bytes));
         }
     }
 

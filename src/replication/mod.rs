@@ -19,6 +19,7 @@
 //! **Lock order.** Shards, then the log, then a client's inbox.
 
 mod backlog;
+mod failover;
 mod follow;
 pub mod link;
 mod log;
@@ -31,8 +32,10 @@ use parking_lot::Mutex;
 use self::log::Log;
 use crate::base::clock;
 use crate::config::{Settings, param};
-use crate::exec::effect::{Consumer, Effect};
+use crate::exec::effect::{Change, Consumer, Effect, Event};
 use crate::exec::engine::Engine;
+use crate::exec::failover::Stage;
+use crate::exec::following::Following;
 use crate::exec::leading::{Follower, Leading, Progress};
 use crate::exec::services::Service;
 use crate::exec::waiting;
@@ -44,6 +47,7 @@ const GETACK: &[&[u8]] = &[b"REPLCONF", b"GETACK", b"*"];
 pub struct Leader {
     log: Mutex<Log>,
     leading: Arc<Leading>,
+    following: Arc<Following>,
     settings: Arc<Settings>,
     clock: Mutex<Clock>,
 }
@@ -61,6 +65,7 @@ impl Service for Leader {
         Arc::new(Leader {
             log: Mutex::default(),
             leading: engine.leading.clone(),
+            following: engine.following.clone(),
             settings: engine.settings.clone(),
             clock: Mutex::default(),
         })
@@ -77,6 +82,8 @@ impl Consumer for Leader {
             // What else happens here is nobody's business.
             if log.carry_out(effect.by) {
                 self.send(&mut log);
+            } else if effect.by != 0 && effect.by != log.link() {
+                self.note_own_keys(effect);
             }
             return;
         }
@@ -86,6 +93,14 @@ impl Consumer for Leader {
 }
 
 impl Leader {
+    /// Clients of a follower may give keys deadlines of their own.
+    fn note_own_keys(&self, effect: &Effect) {
+        let has_deadline = |change: &&Change| change.event == Event::EXPIRE;
+        for change in effect.changes.iter().filter(has_deadline) {
+            self.following.note_own_key(change.db, &change.key);
+        }
+    }
+
     /// Sends what was appended.
     fn send(&self, log: &mut Log) {
         let most = self.settings.int(param::REPL_BACKLOG_SIZE) as usize;
@@ -211,7 +226,9 @@ impl Leader {
         let is_time = {
             let mut clock = self.clock.lock();
             let period_ms = self.settings.int(param::REPL_PING_REPLICA_PERIOD) as u64 * 1000;
-            let is_time = now_ms.saturating_sub(clock.pinged_ms) >= period_ms;
+            // Who waits for a follower to have everything sends no more.
+            let rests = engine.leading.failover.stage() != Stage::None;
+            let is_time = !rests && now_ms.saturating_sub(clock.pinged_ms) >= period_ms;
             if is_time {
                 clock.pinged_ms = now_ms;
             }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::wire::{Wire, command};
 use super::{Attempt, End};
@@ -26,6 +26,8 @@ use crate::protocol::parse::{self, Limits, Parsed};
 
 /// How often the leader is told how far this server is.
 const ACK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a pause is over (CLIENT PAUSE).
+const PAUSE_LOOK: Duration = Duration::from_millis(50);
 /// What the log shows of a command that failed, in bytes.
 const SHOWN_MAX: usize = 128;
 
@@ -104,12 +106,17 @@ struct Link<'a> {
     db: i64,
     /// Takes replies, which nobody reads.
     out: Output,
+    /// How long the command is that a pause has stopped, which comes next.
+    stopped_before: Option<usize>,
 }
 
 impl Drop for Link<'_> {
     fn drop(&mut self) {
         let engine = &self.attempt.engine;
         engine.clients.remove(self.client.id);
+        if self.session.paused {
+            engine.effects.pause.stopped.fetch_sub(1, Relaxed);
+        }
         // Where somebody else is followed by now, that one's link is another one.
         let (leader, turn) = (&self.attempt.leader, self.attempt.turn);
         if leader.set_link(engine, turn, None) {
@@ -129,12 +136,24 @@ impl Attempt {
         acks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut measure = Measure::default();
         let mut heard = Instant::now();
+        // What came together with the snapshot, or the answer.
+        link.note_read(wire.input().len() as u64);
+        if let Err(end) = link.run(&mut wire, &mut measure).await {
+            return end;
+        }
         loop {
+            let pause = link.pause();
             // The first tick comes at once: it tells the leader that this server is there.
             let killed = killed(&link.client);
             let read = tokio::select! {
                 read = wire.fill() => Some(read),
                 _ = acks.tick() => None,
+                () = sleep(pause.unwrap_or_default()), if pause.is_some() => {
+                    match link.run(&mut wire, &mut measure).await {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    }
+                }
                 () = killed => return End::Lost,
             };
             match read {
@@ -202,6 +221,7 @@ impl<'a> Link<'a> {
             session,
             db,
             out: Output::default(),
+            stopped_before: None,
             client,
         };
         let read_offset = &engine.following.read_offset;
@@ -231,10 +251,36 @@ impl<'a> Link<'a> {
         wire.send(&command(words)).await
     }
 
+    /// When to look whether a pause is over, where there is one.
+    fn pause(&self) -> Option<Duration> {
+        self.stopped_before.map(|_| PAUSE_LOOK)
+    }
+
+    /// Ends a pause that is over; false where it is not.
+    fn go_on(&mut self) -> bool {
+        let pause = &self.engine().effects.pause;
+        if self.stopped_before.is_none() {
+            return true;
+        }
+        if pause.left_ms() > 0 {
+            return false;
+        }
+        pause.stopped.fetch_sub(1, Relaxed);
+        self.session.paused = false;
+        true
+    }
+
     /// Carries out all whole commands that have come.
     async fn run(&mut self, wire: &mut Wire, measure: &mut Measure) -> Result<(), End> {
+        if !self.go_on() {
+            return Ok(());
+        }
         loop {
-            let bytes = match measure.command(wire.input()) {
+            let found = match self.stopped_before.take() {
+                Some(bytes) => Ok(Some(bytes)),
+                None => measure.command(wire.input()),
+            };
+            let bytes = match found {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return Ok(()),
                 Err(Garbage) => {
@@ -248,6 +294,10 @@ impl<'a> Link<'a> {
                 }
             };
             let wants_ack = self.run_one(&wire.input()[..bytes])?;
+            if self.session.paused {
+                self.stopped_before = Some(bytes);
+                return Ok(());
+            }
             if wants_ack && self.acknowledge(wire).await.is_err() {
                 return Err(End::Lost);
             }
@@ -309,6 +359,10 @@ impl<'a> Link<'a> {
         leader.ready(id, frame, self.db);
         batch.end_command(0);
         run_batch(engine, &mut self.session, &mut batch, &[], &mut self.out);
+        if self.session.paused {
+            leader.unready(id, frame.len());
+            return Ok(false);
+        }
         if self.client.is_killed() {
             // It may not have run: what is known to have is in the log.
             return Err(End::Lost);
