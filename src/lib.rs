@@ -26,7 +26,8 @@
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
 //! * [`persist`]: values as bytes outside the server, and back; snapshots. **Trusts
 //!   nothing** that it reads.
-//! * [`replication`]: every effect to who follows. **Knows no** snapshot's format.
+//! * [`replication`]: every effect to who follows, and the log of who is followed to the
+//!   data. **Knows no** snapshot's format.
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.

@@ -749,6 +749,76 @@ mod tests {
     }
 
     #[test]
+    fn a_follower_does_as_its_leader_says_and_leads_on_with_the_same_history() {
+        let mut kit = Kit::new();
+        let mut follower = kit.another();
+        follower.run("psync ? -1");
+        check(
+            &mut kit,
+            &[
+                ("set k v px 100000", "+OK"),
+                ("replicaof h 7000", "+OK"),
+                (
+                    "replicaof H 7000",
+                    "+OK Already connected to specified master",
+                ),
+                ("role", "*5 $5 slave $1 h :7000 $7 connect :-1"),
+                ("config get slaveof", "*2 $7 slaveof $6 h 7000"),
+                ("get k", "$1 v"),
+                (
+                    "set k w",
+                    "-READONLY You can't write against a read only replica.",
+                ),
+                ("config set replica-read-only no", "+OK"),
+                ("set own v px 100000", "+OK"),
+                ("config set replica-serve-stale-data no", "+OK"),
+                (
+                    "get k",
+                    "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+                ),
+                ("config set replica-serve-stale-data yes", "+OK"),
+                (
+                    "psync ? -1",
+                    "-NOMASTERLINK Can't SYNC while not connected with my master",
+                ),
+            ],
+        );
+        kit.let_time_be_over(0, "k");
+        check(&mut kit, &[("get k", "$-1"), ("dbsize", ":2")]);
+        kit.sweep();
+        check(&mut kit, &[("dbsize", ":2")]);
+        kit.engine.following.set_loading(true);
+        check(
+            &mut kit,
+            &[
+                ("get k", "-LOADING Larder is loading the dataset in memory"),
+                ("role", "*5 $5 slave $1 h :7000 $7 connect :-1"),
+            ],
+        );
+        kit.engine.following.set_loading(false);
+        let before = kit.engine.leading.id();
+        check(
+            &mut kit,
+            &[
+                ("replicaof no one", "+OK"),
+                ("get k", "$-1"),
+                ("set k w", "+OK"),
+            ],
+        );
+        let (former, end) = kit.engine.leading.former().expect("a history before");
+        assert_eq!(former, before);
+        assert_ne!(kit.engine.leading.id(), before);
+        assert!(follower.session.client.is_killed());
+        drop(follower);
+        let mut sibling = kit.another();
+        let answer = sibling.run(&format!("psync {former} {end}"));
+        assert!(answer.starts_with("+CONTINUE"), "{answer}");
+        let mut ahead = kit.another();
+        let answer = ahead.run(&format!("psync {former} {}", end + 1));
+        assert!(answer.starts_with("+FULLRESYNC"), "{answer}");
+    }
+
+    #[test]
     fn writes_want_followers_where_the_configuration_does() {
         let mut kit = Kit::with(&["--min-replicas-to-write", "1"]);
         check(

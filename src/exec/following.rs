@@ -83,6 +83,8 @@ pub struct Following {
     pub can_resume: AtomicBool,
     /// Bytes of changes that have come, with those that are not carried out yet.
     pub read_offset: AtomicU64,
+    /// Bytes that leaders have sent.
+    pub received: AtomicU64,
     /// Since when the link is down, in Unix milliseconds; 0 where it is not, or never was up.
     pub down_since_ms: AtomicU64,
     /// The snapshot that comes.

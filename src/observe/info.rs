@@ -419,7 +419,8 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("instantaneous_ops_per_sec", commands);
     lines.put("total_net_input_bytes", totals.net_in);
     lines.put("total_net_output_bytes", totals.net_out);
-    lines.put("total_net_repl_input_bytes", 0);
+    let received = count(&source.engine.following.received);
+    lines.put("total_net_repl_input_bytes", received);
     let leading = &source.engine.leading;
     lines.put("total_net_repl_output_bytes", count(&leading.sent));
     lines.zeros(&[

@@ -283,8 +283,11 @@ fn a_refused_hook_is_called_again_with_the_old_values_back() {
 fn what_is_set_and_not_in_force_is_named() {
     let settings = Settings::default();
     assert_eq!(
-        set(&settings, &[("port", "1"), ("slave-priority", "1")]),
+        set(
+            &settings,
+            &[("port", "1"), ("repl-diskless-sync-delay", "1")]
+        ),
         Ok(())
     );
-    assert_eq!(settings.not_in_force(), ["replica-priority"]);
+    assert_eq!(settings.not_in_force(), ["repl-diskless-sync-delay"]);
 }

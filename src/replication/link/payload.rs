@@ -1,7 +1,7 @@
 //! A snapshot from the leader: on its way, and into the keyspace.
 //!
-//! With `repl-diskless-load disabled` it is kept in a file until it is whole, and the
-//! old data until then. Otherwise it is read as it comes, by a thread of its own; what
+//! By default it is kept in a file until it is whole, and the old data until then. Where
+//! `repl-diskless-load` has it so, it is read as it comes, by a thread of its own; what
 //! has come and is not read yet is bounded.
 
 use std::fs::{File, OpenOptions};
@@ -153,8 +153,11 @@ impl Attempt {
             Extent::Mark(..) => 0,
         };
         transfer.total.store(total, Relaxed);
-        let goes_to_file =
-            self.engine.settings.choice_name(param::REPL_DISKLESS_LOAD) == "disabled";
+        let goes_to_file = match self.engine.settings.choice_name(param::REPL_DISKLESS_LOAD) {
+            "flush-before-load" => false,
+            "on-empty-db" => !self.is_empty(),
+            _ => true,
+        };
         let how = if goes_to_file { "disk" } else { "parser" };
         match &extent {
             Extent::Left(bytes) => crate::notice!(
@@ -274,6 +277,8 @@ impl Attempt {
             let (taken, piece, is_all) = extent.cut(wire.input());
             wire.take(taken);
             transfer.read.fetch_add(taken as u64, Relaxed);
+            let received = &self.engine.following.received;
+            received.fetch_add(taken as u64, Relaxed);
             if !piece.is_empty() {
                 let is_good = match sink {
                     Sink::File(spool) => spool.file.write_all(&piece).map_err(|error| {
@@ -305,6 +310,12 @@ impl Attempt {
                 }
             }
         }
+    }
+
+    /// Whether there is no data.
+    fn is_empty(&self) -> bool {
+        let keyspace = &self.engine.keyspace;
+        (0..keyspace.len()).all(|index| keyspace.lock(index).len() == 0)
     }
 
     /// Forgets the old data.

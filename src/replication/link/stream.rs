@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::wire::{Wire, command};
 use super::{Attempt, End};
@@ -135,7 +135,7 @@ impl Attempt {
         let mut acks = interval(ACK_EVERY);
         acks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut measure = Measure::default();
-        let mut heard = Instant::now();
+        let mut heard_ns = clock::mono_ns();
         // What came together with the snapshot, or the answer.
         link.note_read(wire.input().len() as u64);
         if let Err(end) = link.run(&mut wire, &mut measure).await {
@@ -158,7 +158,7 @@ impl Attempt {
             };
             match read {
                 Some(Ok(read)) => {
-                    heard = Instant::now();
+                    heard_ns = clock::mono_ns();
                     link.note_read(read as u64);
                     match link.run(&mut wire, &mut measure).await {
                         Ok(()) => {}
@@ -166,7 +166,7 @@ impl Attempt {
                     }
                 }
                 Some(Err(_)) => return End::Lost,
-                None if heard.elapsed() > self.patience() => {
+                None if is_silent(heard_ns, self.patience()) => {
                     crate::warning!("PRIMARY timeout: no data nor PING received...");
                     return End::Lost;
                 }
@@ -178,6 +178,11 @@ impl Attempt {
             }
         }
     }
+}
+
+/// Whether the leader has said nothing for longer than it may.
+fn is_silent(heard_ns: u64, patience: Duration) -> bool {
+    Duration::from_nanos(clock::mono_ns().saturating_sub(heard_ns)) > patience
 }
 
 /// Waits until somebody wants the link to end.
@@ -239,6 +244,7 @@ impl<'a> Link<'a> {
     fn note_read(&self, bytes: u64) {
         let engine = self.engine();
         engine.following.read_offset.fetch_add(bytes, Relaxed);
+        engine.following.received.fetch_add(bytes, Relaxed);
         self.client.net_in.fetch_add(bytes, Relaxed);
         add(&engine.workers[self.attempt.worker].net_in, bytes);
         self.client.active_ms.store(clock::unix_ms(), Relaxed);
