@@ -258,10 +258,7 @@ pub fn own_keys(engine: &Engine, worker: usize) {
     }
     for (db, bytes) in keys {
         let digest = hash::digest(&bytes);
-        let key = Key {
-            bytes: &bytes,
-            digest,
-        };
+        let key = Key::new(&bytes, digest);
         let index = engine.keyspace.shard_of(digest);
         let locked = Locked::One(index, engine.keyspace.lock(index));
         let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, db, now_ms);
@@ -270,10 +267,11 @@ pub fn own_keys(engine: &Engine, worker: usize) {
         if found.is_some_and(|found| txn.entry(found).deadline().is_some()) {
             following.note_own_key(db, &bytes);
         }
-        let outcome = txn.commit();
+        let mut outcome = txn.commit();
+        let changed = outcome.take_rest().changed;
         let is_lazy = engine.effects.is_lazy(Removal::Expiry);
         engine.reclaimer.free(outcome.garbage, is_lazy);
-        waiting::serve(engine, worker, outcome.changed);
+        waiting::serve(engine, worker, changed);
     }
 }
 

@@ -102,11 +102,12 @@ impl Leader {
             databases.extend(txn.shard(index).tables().map(|(db, _, _)| db));
         }
         let tables = databases.iter().flat_map(|&db| txn.flush(db)).collect();
-        let outcome = txn.commit();
+        let mut outcome = txn.commit();
+        let changed = outcome.take_rest().changed;
         let later = engine.settings.flag(param::REPLICA_LAZY_FLUSH);
         engine.reclaimer.free_tables(tables, later);
         engine.reclaimer.free(outcome.garbage, later);
-        waiting::serve(engine, worker, outcome.changed);
+        waiting::serve(engine, worker, changed);
         true
     }
 
