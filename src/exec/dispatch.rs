@@ -379,6 +379,10 @@ fn run_one(
                 Some(locked) => Txn::new(keyspace, effects, locked, db, now_ms),
                 None => Txn::one_by_one(keyspace, effects, db, now_ms),
             };
+            if session.leads && session.client.is_killed() {
+                // Somebody else leads by now, or nobody: that was said under these locks.
+                return None;
+            }
             txn.removes = spec.has(flag::WRITE);
             txn.touch = !session.no_touch || spec.name == "touch";
             txn.set_client(&session.client);
