@@ -40,11 +40,14 @@ class Understood:
         self.generator, self.rng = Generator(rng, both, False), rng
 
     def fill(self, template):
-        return self.generator.fill(template)
+        return self.until_understood(lambda: self.generator.fill(template))
 
     def command(self):
+        return self.until_understood(self.generator.command)
+
+    def until_understood(self, draw):
         while True:
-            words = self.generator.command()
+            words = draw()
             if words and not any(word == b"0x1p3" for word in map(to_bytes, words)):
                 return words
 
