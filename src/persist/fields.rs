@@ -227,8 +227,7 @@ impl<'a> Nulls<'a> {
     }
 
     /// The next marker: its key, and until when it holds.
-    #[expect(clippy::should_implement_trait, reason = "it may fail")]
-    pub fn next(&mut self) -> Result<Option<(&'a [u8], u64)>, Wrong> {
+    pub fn next_marker(&mut self) -> Result<Option<(&'a [u8], u64)>, Wrong> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -308,7 +307,7 @@ mod tests {
                 prop_assert!(field.len() < NULL_FIELD_BYTES + 400);
                 let mut nulls = Nulls::from_bytes(field).expect("a field");
                 prop_assert_eq!(nulls.db, 3);
-                while let Some((key, until_ms)) = nulls.next().expect("a marker") {
+                while let Some((key, until_ms)) = nulls.next_marker().expect("a marker") {
                     found.push((key.to_vec(), until_ms));
                 }
             }
@@ -324,7 +323,7 @@ mod tests {
                 let _ = PolicyField::from_bytes(&bytes);
                 let _ = NoteField::from_bytes(&bytes);
                 if let Ok(mut nulls) = Nulls::from_bytes(&bytes) {
-                    while let Ok(Some(_)) = nulls.next() {}
+                    while let Ok(Some(_)) = nulls.next_marker() {}
                 }
             }
         }

@@ -566,7 +566,7 @@ impl Loading {
         }
         let before = std::mem::replace(&mut txn.db, nulls.db);
         let result = loop {
-            match nulls.next() {
+            match nulls.next_marker() {
                 Ok(Some((key, until_ms))) => {
                     self.summary.nulls += u64::from(txn.restore_null(&key_of(key), until_ms));
                 }
