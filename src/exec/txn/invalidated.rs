@@ -174,6 +174,11 @@ pub(super) fn softened(
     stale_ms: u64,
     now_ms: u64,
 ) -> Option<(u64, Note)> {
+    // What is over does not come back.
+    let is_over = |ms: u64| ms.saturating_add(note.grace_ms.into()) <= now_ms;
+    if deadline.is_some_and(is_over) {
+        return None;
+    }
     let deadline = deadline.map_or(now_ms, |ms| ms.min(now_ms));
     note.grace_ms = (stale_ms + (now_ms - deadline)).min(u32::MAX.into()) as u32;
     note.marks |= mark::SOFT;
