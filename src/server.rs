@@ -155,12 +155,12 @@ async fn serve(
     command::configure(&engine);
     // Before the data is there: whoever asks is told that it is not yet.
     http::start(&engine);
+    // Before the data, which knows under which rules it lived.
+    engine.keyspace.set_rules(rules);
     if let Err(message) = load(&engine) {
         warning!("{message}");
         return 1;
     }
-    // What was read keeps its deadlines: the rules find it there.
-    engine.keyspace.set_rules(rules);
     if let Some(primary) = settings.replica_of() {
         let _held = engine.keyspace.lock_all();
         let leader = engine.service::<Leader>();
@@ -217,20 +217,24 @@ async fn serve(
     let rebinding = acceptors.clone();
     // Set once, here.
     let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));
-    loop {
+    let farewell = loop {
         if let Err(Impatient) = wait_for_the_end(&engine).await {
             warning!("You insist... exiting now.");
             return 1;
         }
         notice!("User requested shutdown...");
-        if save::at_the_end(&engine, engine.shutdown.farewell()).is_ok() {
-            break;
+        let farewell = engine.shutdown.farewell();
+        if save::at_the_end(&engine, farewell).is_ok() {
+            break farewell;
         }
         warning!("Error trying to save the DB, can't exit.");
         engine.shutdown.refuse();
-    }
+    };
     acceptors.close();
-    run::save_now(&engine);
+    // Who wants nothing saved may have lost what made keys hot.
+    if farewell.save != Some(false) {
+        run::save_now(&engine);
+    }
     engine.shutdown.end();
     if let Some(path) = pid_file {
         notice!("Removing the pid file.");
@@ -264,6 +268,9 @@ fn load(engine: &Engine) -> Result<(), String> {
                 summary.expired,
                 summary.empty
             );
+            if summary.nulls > 0 {
+                notice!("Absences remembered: {}.", summary.nulls);
+            }
             notice!(
                 "DB loaded from disk: {:.3} seconds",
                 began.elapsed().as_secs_f64()

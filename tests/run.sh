@@ -60,6 +60,7 @@ need python3-psycopg2 "$PYTHON" -c "import psycopg2"
 need python3-asyncpg "$PYTHON" -c "import asyncpg"
 need python3-django "$PYTHON" -c "import django"
 need python3-django-redis "$PYTHON" -c "import django_redis"
+need python3-cachetools "$PYTHON" -c "import cachetools"
 need prometheus has promtool
 if [ ${#missing[@]} -gt 0 ]; then
     step as_root env DEBIAN_FRONTEND=noninteractive apt-get update

@@ -119,6 +119,25 @@ pub struct RuleStats {
     pub refused: u64,
 }
 
+/// What stands for the rules that are not told one by one. No rule is called so.
+pub const OTHERS: &str = "(others)";
+
+impl LimitStats {
+    /// The first rules, `most` of them, and behind them the others as one, where there
+    /// are any.
+    pub fn bounded(mut self, most: usize) -> LimitStats {
+        let others = self.rules.split_off(most.min(self.rules.len()));
+        if !others.is_empty() {
+            self.rules.push(RuleStats {
+                rule: OTHERS.into(),
+                allowed: others.iter().map(|rule| rule.allowed).sum(),
+                refused: others.iter().map(|rule| rule.refused).sum(),
+            });
+        }
+        self
+    }
+}
+
 /// Makes the directive take effect.
 pub fn configure(engine: &Engine) {
     let limits = engine.service::<Limits>();
@@ -167,6 +186,14 @@ impl Limits {
         LimitStats {
             rules: self.rules.read().all.iter().map(stats).collect(),
             addresses: self.addresses.lock().states.len(),
+        }
+    }
+
+    /// CONFIG RESETSTAT. What clients have spent is not forgotten.
+    pub fn reset(&self) {
+        for rule in &self.rules.read().all {
+            rule.allowed.store(0, Ordering::Relaxed);
+            rule.refused.store(0, Ordering::Relaxed);
         }
     }
 
@@ -294,7 +321,9 @@ impl Rule {
     }
 
     fn to_text(&self) -> String {
-        String::from_utf8_lossy(&self.limit.show()).into_owned()
+        // Different rules have different texts, whatever their users are called.
+        let text = String::from_utf8(self.limit.show());
+        text.unwrap_or_else(|text| text.as_bytes().escape_ascii().to_string())
     }
 
     fn decide(&self, tat_ns: u64, now_ns: u64) -> Decision {

@@ -1,6 +1,7 @@
 //! CONFIG: the parameters in force, and the counters' beginning.
 
 use super::{help, policy};
+use crate::cache::limits::Limits;
 use crate::cache::warming;
 use crate::config::{Caller, Refusal, SetError, param};
 use crate::exec::context::Ctx;
@@ -228,6 +229,7 @@ fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn reset_stat(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.engine.reset_totals();
     ctx.engine.service::<warming::Figures>().reset();
+    ctx.engine.service::<Limits>().reset();
     for index in 0..ctx.txn.shards() {
         let shard = ctx.txn.shard(index);
         cache::reset(shard);

@@ -111,6 +111,9 @@ fn flushall(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let later = flush_type(ctx)?;
     let databases = databases(ctx);
     flush(ctx, &databases, later);
+    for i in 0..ctx.txn.shards() {
+        ctx.txn.shard(i).fence_all();
+    }
     save_nothing(ctx);
     Ok(())
 }
@@ -131,7 +134,12 @@ fn save_nothing(ctx: &mut Ctx<'_, '_>) {
 fn databases(ctx: &mut Ctx<'_, '_>) -> BTreeSet<u32> {
     let mut databases = BTreeSet::from([ctx.txn.db]);
     for i in 0..ctx.txn.shards() {
-        databases.extend(ctx.txn.shard(i).tables().map(|(db, _, _)| db));
+        let shard = ctx.txn.shard(i);
+        databases.extend(shard.tables().map(|(db, _, _)| db));
+        // Those that are known by what they do not have.
+        for (_, kept) in shard.all_kept_mut() {
+            databases.extend(kept.all_nulls().map(|(db, _)| db));
+        }
     }
     databases
 }

@@ -37,7 +37,7 @@ mod testing;
 pub use args::{Invocation, Unsupported};
 pub use grammar::{Unbalanced, quote, split};
 pub use load::{Directive, LoadError, Place, Source, Sources};
-pub use policies::Defined;
+pub use policies::{Defined, line as policy_line, of_line as policy_of_line};
 pub use rates::{Network, RateLimit, RateTarget, masked};
 pub use rewrite::RewriteError;
 pub use settings::{Caller, Refusal, SetError, Settings};

@@ -94,12 +94,12 @@ impl Policies {
 }
 
 /// The line that defines a policy.
-pub(super) fn line(policy: &Policy) -> Vec<u8> {
+pub fn line(policy: &Policy) -> Vec<u8> {
     format!("policy {}", policy.line()).into_bytes()
 }
 
 /// The policy of a line, where it is one.
-pub(super) fn of_line(line: &[u8]) -> Option<Result<Policy, String>> {
+pub fn of_line(line: &[u8]) -> Option<Result<Policy, String>> {
     let Ok(words) = grammar::split(line) else {
         return None;
     };
@@ -122,10 +122,22 @@ impl Settings {
     ///
     /// That file cannot be read, or its first line that is wrong.
     pub fn policies(&self) -> Result<Vec<Defined>, LoadError> {
-        match self.policy_file() {
-            Some(path) => Ok(Policies::read_file(path)?.0),
-            None => Ok(self.policies.all().to_vec()),
-        }
+        let policies = match self.policy_file() {
+            Some(path) => Policies::read_file(path)?.0,
+            None => self.policies.all().to_vec(),
+        };
+        self.note_defined(policies.iter().map(|d| &d.policy));
+        Ok(policies)
+    }
+
+    /// The names of the policies that the configuration defined when it was last read or
+    /// written: who starts the server again has them from there.
+    pub fn defined_policies(&self) -> Vec<Box<str>> {
+        self.defined_policies.lock().clone()
+    }
+
+    pub(super) fn note_defined<'p>(&self, policies: impl Iterator<Item = &'p Policy>) {
+        *self.defined_policies.lock() = policies.map(|p| p.name.clone()).collect();
     }
 
     /// Writes the file of policies, atomically. `policies` is asked when its turn has
@@ -141,11 +153,13 @@ impl Settings {
         };
         let _turn = self.writer.lock();
         let mut text = Vec::new();
-        for policy in policies() {
-            text.extend(line(&policy));
+        let policies = policies();
+        for policy in &policies {
+            text.extend(line(policy));
             text.push(b'\n');
         }
         rewrite::replace(path, &text)?;
+        self.note_defined(policies.iter());
         Ok(true)
     }
 }

@@ -90,7 +90,11 @@ impl Settings {
         // Those of a file of their own are none of this one's business.
         let policies = self.policy_file().is_none().then(policies);
         let new = rewritten(&old, &values, policies.as_deref(), file, extent)?;
-        Ok(replace(file, &new)?)
+        replace(file, &new)?;
+        if let Some(policies) = policies {
+            self.note_defined(policies.iter());
+        }
+        Ok(())
     }
 }
 

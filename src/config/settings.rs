@@ -34,6 +34,8 @@ pub struct Settings {
     directives: Vec<Directive>,
     pub(super) policies: Policies,
     pub(super) policy_file: Option<PathBuf>,
+    /// The policies that the configuration defined when it was last read or written.
+    pub(super) defined_policies: Mutex<Vec<Box<str>>>,
 }
 
 /// Values by their parameter's row, and which of them somebody gave.
@@ -105,6 +107,7 @@ impl Settings {
             directives,
             policies: Policies::default(),
             policy_file: None,
+            defined_policies: Mutex::default(),
         };
         settings.publish(state);
         settings

@@ -29,10 +29,12 @@ mod effects;
 mod governed;
 mod invalidated;
 mod lifetime;
+mod persisted;
 mod refill;
 mod settle;
 
 pub use caller::{Announced, Caller, Cascade, Reader};
+pub use persisted::{Persisted, Restored, RestoredNote};
 pub use refill::{Asks, Filled, Known, Look, State, Status};
 
 use carried::Carried;
@@ -691,6 +693,7 @@ impl<'a> Txn<'a> {
         let table = self.table_mut(found);
         table.set_deadline(found.place, deadline, now_ms);
         table.publish_bytes();
+        self.note_dated(found, key);
         self.changed(found.shard, found.db, key.bytes, event);
     }
 

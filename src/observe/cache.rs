@@ -13,6 +13,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::cache::limits::{LimitStats, Limits};
 use crate::cache::warming;
 use crate::config::policy::Mode;
 use crate::exec::engine::Engine;
@@ -236,6 +237,14 @@ pub fn reset(shard: &mut Shard) {
     for (_, kept) in shard.all_kept_mut() {
         kept.figures = Figures::default();
     }
+}
+
+/// Rules of `rate-limit` that are told one by one.
+const RULES_TOLD: usize = 50;
+
+/// What is known of limits on requests. However many rules there are, few are told.
+pub fn limits(engine: &Engine) -> LimitStats {
+    engine.service::<Limits>().stats().bounded(RULES_TOLD)
 }
 
 /// What is known of warming.

@@ -7,10 +7,11 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use super::cache::{Cache, Row, Warming};
+use super::cache::{self as figures, Cache, Row, Warming};
 use super::memory::{Data, Memory, Overshoot, show};
 use super::process::{self, CpuTime};
 use crate::base::{clock, hash};
+use crate::cache::limits::RuleStats;
 use crate::config::{Primary, param};
 use crate::exec::engine::{Engine, Worker};
 use crate::exec::following::{Phase, seconds_since};
@@ -715,6 +716,21 @@ fn cache(source: &Source<'_>, lines: &mut Lines) {
     lines.put("cache_warming_failures", warming.failures);
     lines.put("cache_warming_announced", warming.announced);
     lines.put("cache_warming_duration_ms", warming.duration_ms);
+    let limits = figures::limits(source.engine);
+    let sum = |of: fn(&RuleStats) -> u64| limits.rules.iter().map(of).sum::<u64>();
+    lines.put("cache_rate_limit_allowed", sum(|rule| rule.allowed));
+    lines.put("cache_rate_limit_refused", sum(|rule| rule.refused));
+    lines.put("cache_rate_limit_addresses", limits.addresses);
+    for (i, rule) in limits.rules.iter().enumerate() {
+        let RuleStats {
+            rule,
+            allowed,
+            refused,
+        } = rule;
+        // The rule stands last: a user's name may have any character in it.
+        let line = format!("allowed={allowed},refused={refused},rule={rule}");
+        lines.put(&format!("cache_rate_limit_{i}"), line);
+    }
     for row in source.cache.rows.iter().filter(|row| row.pattern.is_some()) {
         // What stands before the first colon is the field's name.
         let name = format!("cache_policy_{}", row.name.replace(':', "%3A"));

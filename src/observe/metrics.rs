@@ -3,11 +3,12 @@
 //! dashboards and alerts go on working.
 //!
 //! What a label can say is bounded: the policies, the commands that were called, the
-//! databases that hold something, and the error codes that `exec` tells apart.
+//! databases that hold something, the error codes that `exec` tells apart, and the first
+//! rules of `rate-limit`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::cache::{Cache, Row, Warming};
+use super::cache::{self, Cache, Row, Warming};
 use super::memory::{Data, Memory};
 use super::process;
 use super::prometheus::{Exposition, Kind};
@@ -42,6 +43,7 @@ pub fn render(engine: &Engine) -> String {
     events(&cache, &mut out);
     spreads(&cache, &mut out);
     warming(engine, &mut out);
+    limits(engine, &mut out);
     out.into_text()
 }
 
@@ -684,6 +686,25 @@ fn warming(engine: &Engine, out: &mut Exposition) {
     }
 }
 
+fn limits(engine: &Engine, out: &mut Exposition) {
+    let limits = cache::limits(engine);
+    let mut family = out.family(
+        "cache_rate_limit_requests_total",
+        Kind::Counter,
+        "Requests that a rule of rate-limit was asked about, by what it said.",
+    );
+    for rule in &limits.rules {
+        for (result, count) in [("allowed", rule.allowed), ("refused", rule.refused)] {
+            family.sample(&[("rule", &rule.rule), ("result", result)], count);
+        }
+    }
+    out.gauge(
+        "cache_rate_limit_addresses",
+        "Addresses of which is known how many requests came from there.",
+        limits.addresses,
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -693,6 +714,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_comment_or_a_sample_of_the_family_above_it() {
+        clock::freeze(1_800_000_000_000);
         let mut kit = Kit::new();
         kit.policy("a a:*");
         for line in ["get a:1", "set a:1 x", "get a:1", "nosuch"] {
@@ -726,5 +748,40 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
         assert!(!text.contains("cache_hit_rate{policy=\"(none)\"}"));
+    }
+
+    #[test]
+    fn rules_of_limits_are_told_one_by_one_up_to_a_bound() {
+        let rules: Vec<String> = (0..60).map(|i| format!("user u{i} 5/d")).collect();
+        let mut kit = Kit::new();
+        let set = format!(
+            "config set rate-limit \"anonymous 3/d {}\"",
+            rules.join(" ")
+        );
+        assert_eq!(kit.run(&set), "+OK\r\n");
+        for _ in 0..5 {
+            kit.run("get k");
+        }
+        let line = |result: &str, n: u64| {
+            let labels = format!("rule=\"anonymous 3/d\",result=\"{result}\"");
+            format!("cache_rate_limit_requests_total{{{labels}}} {n}\n")
+        };
+        let text = render(&kit.engine);
+        assert!(text.contains(&line("allowed", 3)), "{text}");
+        assert!(text.contains(&line("refused", 2)), "{text}");
+        assert!(text.contains("cache_rate_limit_addresses 1\n"));
+        assert!(text.contains("{rule=\"user u48 5/d\",result=\"refused\"} 0\n"));
+        assert!(text.contains("{rule=\"(others)\",result=\"refused\"} 0\n"));
+        let told = text.matches("cache_rate_limit_requests_total{").count();
+        assert_eq!(told, 2 * 51);
+        // Whoever asks is a client, too.
+        kit.engine.gate.open();
+        let info = kit.run("info cache");
+        assert!(info.contains("cache_rate_limit_allowed:3\r\ncache_rate_limit_refused:2\r\n"));
+        let first = "cache_rate_limit_0:allowed=3,refused=2,rule=anonymous 3/d\r\n";
+        assert!(info.contains(first), "{info}");
+        kit.run("config resetstat");
+        let info = kit.run("info cache");
+        assert!(info.contains("cache_rate_limit_allowed:0\r\ncache_rate_limit_refused:0\r\n"));
     }
 }

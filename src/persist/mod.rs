@@ -5,6 +5,7 @@
 //! is hostile until it was checked: every byte of it is, before it becomes a value,
 //! and memory is taken only for what is there.
 
+pub mod fields;
 pub mod rdb;
 pub mod save;
 pub mod snapshot;

@@ -4,20 +4,23 @@
 //! data at one point in time; who wants to change something waits for as long as
 //! that takes. One that does without the pause is to come.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::rdb::{self, Piece, ReadError, Reader, Rules, Usage, Writer};
+use super::fields::{self, NoteField, NullField, Nulls, PolicyField, Wrong};
+use super::rdb::{self, Loaded, Piece, ReadError, Reader, Rules, Usage, Writer};
 use crate::base::{clock, hash};
-use crate::config::{Settings, param};
+use crate::config::policy::Policy;
+use crate::config::{self, Settings, param};
 use crate::exec::args::Key;
-use crate::exec::effect::Event;
 use crate::exec::saving;
-use crate::exec::txn::{Deadline, Txn};
+use crate::exec::txn::{Persisted, Restored, RestoredNote, Txn};
 use crate::store::entry::Entry;
 use crate::store::memory;
+use crate::store::rules::Slot;
 
 /// What is gathered before it goes to the file, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -36,6 +39,8 @@ pub struct Form {
     /// The history of changes that it is a part of: its name, how far it goes, and
     /// the database that its next command is about.
     pub history: Option<(String, u64, i64)>,
+    /// The policies that the configuration defines: others are brought along.
+    pub defined_policies: Vec<Box<str>>,
 }
 
 /// What the eviction policy knows of an entry's use.
@@ -63,6 +68,7 @@ impl Form {
             has_sum: settings.flag(param::RDBCHECKSUM),
             usage,
             history: None,
+            defined_policies: settings.defined_policies(),
         }
     }
 }
@@ -85,10 +91,9 @@ pub fn write<W: Write>(txn: &mut Txn<'_>, sink: W, form: &Form) -> io::Result<W>
         writer.aux("repl-offset", offset.to_string().as_bytes())?;
     }
     writer.aux("aof-base", b"0")?;
+    write_policies(txn, &mut writer, form)?;
     // What is over is written as it is; what was invalidated is not there.
-    let over_ms = std::mem::replace(&mut txn.over_ms, 0);
-    let hiding = txn.hiding();
-    txn.over_ms = over_ms;
+    let (hiding, now_ms) = (txn.hiding(), txn.now_ms);
     let evictor = txn.evictor();
     let usage = |entry: &Entry<'_>| match form.usage? {
         UsageKind::Frequency => Some(Usage::Frequency(evictor.frequency(entry.access()))),
@@ -112,10 +117,10 @@ pub fn write<W: Write>(txn: &mut Txn<'_>, sink: W, form: &Form) -> io::Result<W>
                     |_| true,
                     at,
                     |id, entry| {
-                        if result.is_ok() && !hiding.hides(shard, db, id, &entry) {
-                            let usage = usage(&entry);
-                            result =
-                                writer.entry(entry.key(), entry.value(), entry.deadline(), usage);
+                        if result.is_ok()
+                            && let Some(it) = hiding.persisted(shard, db, id, &entry, now_ms)
+                        {
+                            result = write_entry(&mut writer, &entry, &it, usage(&entry));
                         }
                     },
                 );
@@ -123,7 +128,73 @@ pub fn write<W: Write>(txn: &mut Txn<'_>, sink: W, form: &Form) -> io::Result<W>
             result?;
         }
     }
+    write_nulls(txn, &mut writer)?;
     writer.end()
+}
+
+fn write_entry<W: Write>(
+    writer: &mut Writer<W>,
+    entry: &Entry<'_>,
+    it: &Persisted,
+    usage: Option<Usage>,
+) -> io::Result<()> {
+    if let Some(kept) = &it.note {
+        let field = NoteField {
+            policy: kept.slot,
+            is_graceful: entry.is_graceful(),
+            is_unsettled: kept.is_unsettled,
+            note: kept.note,
+            tags: entry.tags(),
+        };
+        writer.brief_aux(fields::name::NOTE, &field.to_bytes())?;
+    }
+    writer.entry(entry.key(), entry.value(), it.deadline, usage)
+}
+
+/// Writes the policies in force. Those of the configuration are told for comparison:
+/// whether an entry is to live on as it did depends on that.
+fn write_policies<W: Write>(
+    txn: &mut Txn<'_>,
+    writer: &mut Writer<W>,
+    form: &Form,
+) -> io::Result<()> {
+    let rules = txn.shard(0).rules.clone();
+    for (slot, policy) in rules.all() {
+        let field = PolicyField {
+            number: slot,
+            is_of_run_time: !form.defined_policies.contains(&policy.name),
+            line: &config::policy_line(policy),
+        };
+        writer.aux(fields::name::POLICY, &field.to_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_nulls<W: Write>(txn: &mut Txn<'_>, writer: &mut Writer<W>) -> io::Result<()> {
+    let now_ms = txn.now_ms;
+    for index in 0..txn.shards() {
+        let shard = &*txn.shard(index);
+        for slot in 0..=Slot::MAX {
+            let nulls = shard.kept(slot).map(|kept| kept.all_nulls());
+            for (db, nulls) in nulls.into_iter().flatten() {
+                let (mut field, mut result) = (NullField::new(db), Ok(()));
+                nulls.each(now_ms, |key, until_ms| {
+                    // Under other rules it is not found any more.
+                    if result.is_ok() && shard.rules.slot_of(key) == slot {
+                        field.add(key, until_ms);
+                        if let Some(full) = field.take(false) {
+                            result = writer.aux(fields::name::NULL, &full);
+                        }
+                    }
+                });
+                result?;
+                if let Some(rest) = field.take(true) {
+                    writer.aux(fields::name::NULL, &rest)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The databases that hold something, by number.
@@ -223,6 +294,8 @@ pub struct Summary {
     pub empty: u64,
     /// The database that the next change of its history is about, where it says so.
     pub stream_db: Option<u32>,
+    /// Absences that are remembered now.
+    pub nulls: u64,
 }
 
 /// Why a snapshot was not read to its end.
@@ -236,6 +309,8 @@ pub enum Refusal {
     Database(u64),
     /// It has a key twice, or one that is there already.
     Twice(Vec<u8>, u32),
+    /// One of its auxiliary fields, of this name, says nothing that makes sense.
+    Field(&'static str, Wrong),
 }
 
 impl fmt::Display for Refusal {
@@ -252,6 +327,14 @@ impl fmt::Display for Refusal {
                 let key = key.escape_ascii();
                 write!(f, "RDB has duplicated key '{key}' in DB {db}")
             }
+            Refusal::Field(name, Wrong::Damaged(what)) => {
+                write!(f, "The RDB's auxiliary field '{name}' is damaged: {what}")
+            }
+            Refusal::Field(name, Wrong::Version(version)) => write!(
+                f,
+                "Can't handle version {version} of the RDB's auxiliary field '{name}' \
+                 (rdb-version-check relaxed skips it)"
+            ),
         }
     }
 }
@@ -285,83 +368,235 @@ pub fn read<R: Read>(
     databases: u32,
     present: Present,
 ) -> Result<Summary, Refusal> {
-    let mut reader = Reader::begin(source, rules)?;
-    let mut summary = Summary::default();
+    let reader = Reader::begin(source, rules)?;
     let before = txn.db;
     txn.db = 0;
-    let result = loop {
-        match reader.next_piece() {
-            Ok(Some(piece)) => {
-                if let Err(refusal) = take(txn, piece, databases, present, &mut summary) {
-                    break Err(refusal);
-                }
-                txn.let_go();
-            }
-            Ok(None) => break Ok(summary),
-            Err(error) => break Err(error.into()),
-        }
+    txn.note_empty_shards();
+    let mut loading = Loading {
+        databases,
+        present,
+        is_strict: rules.is_strict,
+        policies: HashMap::new(),
+        note: None,
+        summary: Summary::default(),
     };
+    let result = loading.read_all(txn, reader);
     txn.db = before;
-    result
+    result.map(|()| loading.summary)
 }
 
-fn take(
-    txn: &mut Txn<'_>,
-    piece: Piece,
+/// A snapshot that is being read.
+struct Loading {
     databases: u32,
     present: Present,
-    summary: &mut Summary,
-) -> Result<(), Refusal> {
-    match piece {
-        Piece::Aux(name, value) if name == b"repl-stream-db" => {
-            let number = std::str::from_utf8(&value).ok();
-            summary.stream_db = number.and_then(|n| n.parse().ok());
-        }
-        Piece::Aux(name, value) => note_aux(&name, &value),
-        Piece::Function(_) => {
-            crate::warning!("The RDB has functions, which are not there yet: they are left out");
-        }
-        Piece::Database(number) => match u32::try_from(number) {
-            Ok(db) if db < databases => txn.db = db,
-            _ => return Err(Refusal::Database(number)),
-        },
-        Piece::EmptyKey(key) => {
-            summary.empty += 1;
-            crate::warning!("The RDB has an empty key: {}", key.escape_ascii());
-        }
-        Piece::Entry {
-            deadline: Some(ms), ..
-        } if txn.is_past(ms) => summary.expired += 1,
-        Piece::Entry {
-            key,
-            value,
-            deadline,
-            usage,
-        } => {
-            let key = Key::new(&key, hash::digest(&key));
-            let found = txn.find(&key);
-            if found.is_some() && present == Present::Refused {
-                return Err(Refusal::Twice(key.bytes.to_vec(), txn.db));
+    /// What is of a version that nobody knows yet is refused.
+    is_strict: bool,
+    /// Its policies by their numbers.
+    policies: HashMap<u8, Policy>,
+    /// What is known of the next entry.
+    note: Option<NoteField>,
+    summary: Summary,
+}
+
+impl Loading {
+    fn read_all<R: Read>(
+        &mut self,
+        txn: &mut Txn<'_>,
+        mut reader: Reader<R>,
+    ) -> Result<(), Refusal> {
+        while let Some(piece) = reader.next_piece()? {
+            let note = self.note.take();
+            let is_of_entry = matches!(piece, Piece::Entry { .. } | Piece::EmptyKey(_));
+            if note.is_some() && !is_of_entry {
+                return Err(no_entry());
             }
-            let at = deadline.map_or(Deadline::Never, Deadline::At);
-            value.with_new_value(|value| txn.put(&key, found, value, at, Event::UNNAMED));
-            let evictor = txn.evictor();
-            let access = match usage {
-                Some(Usage::Frequency(uses)) if evictor.is_lfu() => {
-                    Some(evictor.record_of_frequency(uses))
-                }
-                Some(Usage::Idle(seconds)) if !evictor.is_lfu() => {
-                    Some(evictor.record_of_idle(seconds))
-                }
-                _ => None,
-            };
-            if let (Some(access), Some(found)) = (access, txn.find(&key)) {
-                txn.set_access(found, access);
+            self.take(txn, piece, note)?;
+            if self.note.is_none() {
+                txn.let_go();
             }
-            summary.keys += 1;
+        }
+        match self.note {
+            Some(_) => Err(no_entry()),
+            None => Ok(()),
         }
     }
-    Ok(())
+
+    fn take(
+        &mut self,
+        txn: &mut Txn<'_>,
+        piece: Piece,
+        note: Option<NoteField>,
+    ) -> Result<(), Refusal> {
+        match piece {
+            Piece::Aux(name, value) if name == b"repl-stream-db" => {
+                let number = std::str::from_utf8(&value).ok();
+                self.summary.stream_db = number.and_then(|n| n.parse().ok());
+            }
+            Piece::Aux(name, value) => self.take_field(txn, &name, &value)?,
+            Piece::Function(_) => {
+                crate::warning!(
+                    "The RDB has functions, which are not there yet: they are left out"
+                );
+            }
+            Piece::Database(number) => txn.db = self.database(number)?,
+            Piece::EmptyKey(key) => {
+                self.summary.empty += 1;
+                crate::warning!("The RDB has an empty key: {}", key.escape_ascii());
+            }
+            Piece::Entry {
+                key,
+                value,
+                deadline,
+                usage,
+            } => {
+                let key = key_of(&key);
+                if txn.is_over(&key, deadline, note.as_ref().map(|field| &field.note)) {
+                    self.summary.expired += 1;
+                    return Ok(());
+                }
+                self.take_entry(txn, &key, value, deadline, usage, note)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn database(&self, number: u64) -> Result<u32, Refusal> {
+        match u32::try_from(number) {
+            Ok(db) if db < self.databases => Ok(db),
+            _ => Err(Refusal::Database(number)),
+        }
+    }
+
+    fn take_entry(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: &Key<'_>,
+        value: Loaded,
+        deadline: Option<u64>,
+        usage: Option<Usage>,
+        field: Option<NoteField>,
+    ) -> Result<(), Refusal> {
+        if self.present == Present::Refused && txn.find(key).is_some() {
+            return Err(Refusal::Twice(key.bytes.to_vec(), txn.db));
+        }
+        let evictor = txn.evictor();
+        let access = match usage {
+            Some(Usage::Frequency(uses)) if evictor.is_lfu() => {
+                Some(evictor.record_of_frequency(uses))
+            }
+            Some(Usage::Idle(seconds)) if !evictor.is_lfu() => {
+                Some(evictor.record_of_idle(seconds))
+            }
+            _ => None,
+        };
+        let kept = match &field {
+            Some(field) => Some(RestoredNote {
+                policy: self.policy(field.policy)?,
+                is_unsettled: field.is_unsettled,
+                is_graceful: field.is_graceful,
+                note: &field.note,
+                tags: &field.tags,
+            }),
+            None => None,
+        };
+        value.with_new_value(|value| {
+            let entry = Restored {
+                value,
+                deadline,
+                access,
+                kept,
+            };
+            txn.restore(key, entry);
+        });
+        self.summary.keys += 1;
+        Ok(())
+    }
+
+    /// The policy of a number; 0 is none.
+    fn policy(&self, number: u8) -> Result<Option<&Policy>, Refusal> {
+        match (number, self.policies.get(&number)) {
+            (0, _) => Ok(None),
+            // It may have been skipped.
+            (_, None) if !self.is_strict => Ok(None),
+            (_, None) => {
+                let why = format!("it names policy {number}, which is not there");
+                Err(Refusal::Field(fields::name::NOTE, Wrong::Damaged(why)))
+            }
+            (_, policy) => Ok(policy),
+        }
+    }
+
+    fn take_field(&mut self, txn: &mut Txn<'_>, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        let own = [fields::name::POLICY, fields::name::NOTE, fields::name::NULL];
+        let Some(name) = own.into_iter().find(|own| own.as_bytes() == name) else {
+            note_aux(name, value);
+            return Ok(());
+        };
+        let taken = match name {
+            fields::name::POLICY => self.take_policy(txn, value),
+            fields::name::NOTE => NoteField::from_bytes(value).map(|field| {
+                self.note = Some(field);
+            }),
+            _ => self.take_nulls(txn, value),
+        };
+        match taken {
+            Err(Wrong::Version(version)) if !self.is_strict => {
+                crate::warning!(
+                    "The RDB's auxiliary field '{name}' of version {version} is skipped"
+                );
+                Ok(())
+            }
+            taken => taken.map_err(|wrong| Refusal::Field(name, wrong)),
+        }
+    }
+
+    /// A policy that only the snapshot has is put in force; of two with one name that
+    /// which is there wins, as the configuration's does.
+    fn take_policy(&mut self, txn: &mut Txn<'_>, value: &[u8]) -> Result<(), Wrong> {
+        let field = PolicyField::from_bytes(value)?;
+        let policy = match config::policy_of_line(field.line) {
+            Some(Ok(policy)) => policy,
+            Some(Err(why)) => return Err(Wrong::Damaged(why)),
+            None => return Err(Wrong::Damaged("it is no policy".into())),
+        };
+        if field.is_of_run_time && txn.adopt_policy(&policy).is_err() {
+            crate::warning!(
+                "The RDB's policy '{}' is left out: there are too many",
+                policy.name
+            );
+        }
+        self.policies.insert(field.number, policy);
+        Ok(())
+    }
+
+    fn take_nulls(&mut self, txn: &mut Txn<'_>, value: &[u8]) -> Result<(), Wrong> {
+        let mut nulls = Nulls::from_bytes(value)?;
+        if nulls.db >= self.databases {
+            return Err(Wrong::Damaged(format!("there is no database {}", nulls.db)));
+        }
+        let before = std::mem::replace(&mut txn.db, nulls.db);
+        let result = loop {
+            match nulls.next_marker() {
+                Ok(Some((key, until_ms))) => {
+                    self.summary.nulls += u64::from(txn.restore_null(&key_of(key), until_ms));
+                }
+                Ok(None) => break Ok(()),
+                Err(wrong) => break Err(wrong),
+            }
+        };
+        txn.db = before;
+        result
+    }
+}
+
+/// A note stands before something that is no entry.
+fn no_entry() -> Refusal {
+    let why = "no entry follows it".into();
+    Refusal::Field(fields::name::NOTE, Wrong::Damaged(why))
+}
+
+fn key_of(bytes: &[u8]) -> Key<'_> {
+    Key::new(bytes, hash::digest(bytes))
 }
 
 /// What a snapshot says of itself.
@@ -401,7 +636,15 @@ mod tests {
         "select 7",
         "set other v",
         "debug populate 3000 many 30",
+        "cache.policy set p p:* ttl 1h stale 1h null-value NONE tag t",
+        "set p:1 v",
+        "set p:2 NONE",
+        "cache.null p:3 ex 1000",
         "select 0",
+        "cache.set p:4 v tags 2 a b",
+        "cache.set other v tags 1 a",
+        "cache.null p:5 ex 1000",
+        "cache.null absent ex 1000",
     ];
 
     fn kit() -> Kit {
@@ -443,7 +686,7 @@ mod tests {
         assert!(bytes.starts_with(b"VALKEY080"));
         let mut other = kit();
         let summary = read_into(&other, &bytes, Present::Refused).expect("a snapshot");
-        assert_eq!(summary.keys, 3012);
+        assert_eq!((summary.keys, summary.nulls), (3016, 3));
         assert_eq!(one.run("debug digest"), other.run("debug digest"));
         for line in [
             "pexpiretime s:short",
@@ -456,7 +699,7 @@ mod tests {
         let twice = read_into(&other, &bytes, Present::Refused);
         assert!(matches!(twice, Err(Refusal::Twice(_, 0))));
         let again = read_into(&other, &bytes, Present::Replaced);
-        assert_eq!(again.expect("a snapshot").keys, 3012);
+        assert_eq!(again.expect("a snapshot").keys, 3016);
         assert_eq!(one.run("debug digest"), other.run("debug digest"));
     }
 
@@ -522,6 +765,97 @@ mod tests {
                 written(&other, rdb::VERSION).expect("memory");
             }
         }
+    }
+
+    /// A snapshot of nothing but auxiliary fields, and an entry behind them.
+    fn with_fields(fields: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut writer = Writer::begin(Vec::new(), rdb::VERSION, true, true).expect("memory");
+        for (name, value) in fields {
+            writer.aux(name, value).expect("memory");
+        }
+        let value = crate::store::entry::Value::Int(1);
+        writer.entry(b"k", value, None, None).expect("memory");
+        writer.end().expect("memory")
+    }
+
+    #[test]
+    fn fields_that_make_no_sense_are_refused_and_say_why() {
+        let note = |policy: u8, tags: usize| {
+            let mut note = vec![0; 25 + 8 * tags];
+            (note[0], note[1]) = (1, policy);
+            note
+        };
+        let none_follows = [note(0, 0), Vec::new()].concat();
+        let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+            (
+                "larder-note",
+                vec![],
+                "'larder-note' is damaged: it is empty",
+            ),
+            (
+                "larder-note",
+                note(0, 0)[..24].into(),
+                "is damaged: it is cut short",
+            ),
+            (
+                "larder-note",
+                note(0, 65),
+                "more tags than an entry may have",
+            ),
+            (
+                "larder-note",
+                note(7, 0),
+                "it names policy 7, which is not there",
+            ),
+            (
+                "larder-note",
+                vec![9],
+                "Can't handle version 9 of the RDB's auxiliary field",
+            ),
+            (
+                "larder-policy",
+                vec![1, 0, 0],
+                "a policy has a number from 1",
+            ),
+            (
+                "larder-policy",
+                b"\x01\x01\x00set p".to_vec(),
+                "it is no policy",
+            ),
+            (
+                "larder-policy",
+                b"\x01\x01\x00policy p".to_vec(),
+                "a policy has a name and a pattern",
+            ),
+            ("larder-null", vec![1, 0, 0], "is damaged: it is cut short"),
+            (
+                "larder-null",
+                vec![1, 16, 0, 0, 0],
+                "there is no database 16",
+            ),
+            (
+                "larder-null",
+                [&[1, 0, 0, 0, 0][..], &[255; 10]].concat(),
+                "a marker's key is cut short",
+            ),
+        ];
+        for (name, value, says) in cases {
+            let bytes = with_fields(&[(name, &value)]);
+            let refusal = read_into(&kit(), &bytes, Present::Refused).expect_err(says);
+            assert!(refusal.to_string().contains(says), "{says}: {refusal}");
+        }
+        let twice = [
+            ("larder-note", &none_follows[..]),
+            ("larder-note", &none_follows[..]),
+        ];
+        let refusal = read_into(&kit(), &with_fields(&twice), Present::Refused);
+        let refusal = refusal.expect_err("the first has no entry").to_string();
+        assert!(refusal.ends_with("no entry follows it"), "{refusal}");
+        // What is newer is skipped by who says that it may be.
+        let relaxed = Kit::with(&["--rdb-version-check", "relaxed"]);
+        let newer = with_fields(&[("larder-note", &[9, 9]), ("larder-policy", &[9])]);
+        let summary = read_into(&relaxed, &newer, Present::Refused).expect("a snapshot");
+        assert_eq!(summary.keys, 1);
     }
 
     #[test]

@@ -169,9 +169,12 @@ impl<'a> Reply<'a> {
         self.close(b'*', opened, n);
     }
 
-    /// Ends what was begun as a map of `n` pairs of replies; for RESP3 alone.
+    /// Ends what was begun as a map of `n` pairs of replies.
     pub fn close_map(&mut self, opened: Opened, n: usize) {
-        self.close(b'%', opened, n);
+        match self.resp3 {
+            true => self.close(b'%', opened, n),
+            false => self.close(b'*', opened, 2 * n),
+        }
     }
 
     fn close(&mut self, kind: u8, Opened(at): Opened, n: usize) {

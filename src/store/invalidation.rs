@@ -161,9 +161,9 @@ pub struct Invalidations {
     swept: u32,
 }
 
-/// The digest by which a tag is known.
+/// The digest by which a tag is known. Entries take it along into snapshots.
 pub fn tag_digest(db: u32, tag: &[u8]) -> u64 {
-    hash::digest(tag) ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    hash::lasting_digest(tag) ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Who wants an invalidation, and why.

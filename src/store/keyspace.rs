@@ -54,6 +54,7 @@ impl NewRules {
     pub fn govern(&self, shard: &mut Shard) {
         shard.rules = self.0.clone();
         shard.settling = Some(Settling::START);
+        shard.dated.clear();
         shard.is_plain = false;
     }
 }

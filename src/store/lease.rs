@@ -35,6 +35,8 @@ pub struct Lease {
     pub since_ms: u64,
     /// How many invalidations there had been then.
     pub epoch: u32,
+    /// The key's database.
+    pub db: u32,
 }
 
 impl Lease {
@@ -58,6 +60,8 @@ pub struct Asking {
     pub lease_ms: u64,
     /// How many invalidations there have been.
     pub epoch: u32,
+    /// The key's database.
+    pub db: u32,
 }
 
 /// Whose turn it is to refill.
@@ -93,6 +97,7 @@ impl Leases {
             now_ms,
             lease_ms,
             epoch,
+            db,
         } = asking;
         match self.held.get(&key) {
             Some(lease) if !lease.holds(now_ms) => self.lapsed += 1,
@@ -114,6 +119,7 @@ impl Leases {
             until_ms: now_ms.saturating_add(lease_ms),
             since_ms: now_ms,
             epoch,
+            db,
         };
         self.held.insert(key, lease);
         Turn::Mine(token)
@@ -158,6 +164,16 @@ impl Leases {
     pub fn clear(&mut self) {
         self.held = HashMap::new();
     }
+
+    /// All keys of a database were removed; says how many leases ended so.
+    pub fn end_of(&mut self, db: u32) -> usize {
+        let before = self.held.len();
+        self.held.retain(|_, lease| lease.db != db);
+        if self.held.is_empty() {
+            self.held = HashMap::new();
+        }
+        before - self.held.len()
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +188,7 @@ mod tests {
             now_ms,
             lease_ms,
             epoch: 0,
+            db: 0,
         }
     }
 

@@ -113,12 +113,19 @@ impl Nulls {
         gone
     }
 
-    /// Shows every marker that is not over: its key, and until when it holds.
+    /// Shows every marker that is not over, the oldest first: its key, and until when it
+    /// holds.
     pub fn each(&self, now_ms: u64, mut show: impl FnMut(&[u8], u64)) {
-        for &slot in self.index.iter().filter(|&&slot| slot != EMPTY) {
-            let (key, until_ms) = self.record(slot as u32);
-            if now_ms < until_ms {
-                show(key, until_ms);
+        for chunk in &self.chunks {
+            let mut at = 0;
+            while at < chunk.bytes.len() {
+                let (key, until_ms) = read(&chunk.bytes[at..]);
+                let slot = slot_of(hash::digest(key), chunk.number.wrapping_add(at as u32));
+                let is_there = || self.probe(slot).any(|at| self.index[at] == slot);
+                if now_ms < until_ms && is_there() {
+                    show(key, until_ms);
+                }
+                at += record_bytes(key.len());
             }
         }
     }
@@ -357,6 +364,23 @@ mod tests {
         assert!(!nulls.insert(&[0; 70_000], 10_000, 0, 64 * 1024));
         assert!(nulls.insert(&[0; 40_000], 10_000, 0, 64 * 1024));
         assert!(get(&nulls, &[0; 40_000], 0).is_some());
+    }
+
+    #[test]
+    fn markers_are_shown_by_their_age_and_those_that_were_removed_are_not() {
+        let mut nulls = Nulls::default();
+        for i in 0..5_000u32 {
+            nulls.insert(&i.to_be_bytes(), 100, 0, usize::MAX);
+        }
+        // One that is remembered anew is young again.
+        nulls.insert(&7u32.to_be_bytes(), 200, 0, usize::MAX);
+        nulls.remove(hash::digest(&8u32.to_be_bytes()), &8u32.to_be_bytes());
+        let mut shown = Vec::new();
+        nulls.each(50, |key, _| shown.push(key.to_vec()));
+        let mut expected: Vec<u32> = (0..5_000).filter(|i| *i != 7 && *i != 8).collect();
+        expected.push(7);
+        let expected: Vec<_> = expected.iter().map(|i| i.to_be_bytes().to_vec()).collect();
+        assert_eq!(shown, expected);
     }
 
     #[test]

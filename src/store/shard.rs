@@ -1,7 +1,7 @@
 //! A shard: the part of every database whose keys' digests begin alike, and all
 //! that is kept beside it under one lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,6 +41,12 @@ pub struct Stats {
     pub changes: u64,
 }
 
+/// Stands for every database.
+const EVERY: u32 = u32::MAX;
+
+/// Most keys in [`Shard::dated`].
+pub const DATED_MAX: usize = 4096;
+
 /// What is kept of one policy beside its tables, and of keys without one in slot 0.
 #[derive(Default)]
 pub struct Kept {
@@ -50,13 +56,33 @@ pub struct Kept {
     pub departed: Departed,
     /// Who may refill which key.
     pub leases: Leases,
-    /// The shard's count of misses and removals when all of it was last removed.
-    pub fence: u64,
+    /// The shard's count of misses and removals when all of it in a database was last
+    /// removed, by database.
+    fences: SmallVec<[(u32, u64); 1]>,
     /// Remembered absences, by database.
     nulls: Vec<Option<Box<Nulls>>>,
 }
 
 impl Kept {
+    /// When all of it in a database was last removed, by the shard's count of misses and
+    /// removals; 0: never.
+    #[inline]
+    pub fn fence_of(&self, db: u32) -> u64 {
+        let about = self
+            .fences
+            .iter()
+            .filter(|(of, _)| [db, EVERY].contains(of));
+        about.map(|(_, fence)| *fence).max().unwrap_or(0)
+    }
+
+    /// All of it in a database is removed.
+    pub fn set_fence(&mut self, db: u32, fence: u64) {
+        match self.fences.iter_mut().find(|(of, _)| *of == db) {
+            Some((_, there)) => *there = fence,
+            None => self.fences.push((db, fence)),
+        }
+    }
+
     /// The absences of a database, where there ever were any.
     #[inline]
     pub fn nulls(&self, db: u32) -> Option<&Nulls> {
@@ -142,6 +168,9 @@ pub struct Shard {
     pub rules: Arc<Rules>,
     /// Some keys may still be where older rules wanted them, or live as those said.
     pub settling: Option<Settling>,
+    /// Keys that got a deadline from a client, or were made to last, while there was
+    /// something to settle: they were settled before that, and are not to be again.
+    pub dated: HashSet<WatchedKey>,
     /// By slot.
     kept: Vec<Option<Box<Kept>>>,
     /// Where the sweep for what was invalidated stands, and the epoch in which it began.
@@ -173,6 +202,7 @@ impl Shard {
             is_plain: true,
             rules: Arc::default(),
             settling: None,
+            dated: HashSet::new(),
             kept: Vec::new(),
             sweeping: None,
             swept: 0,
@@ -414,6 +444,12 @@ impl Shard {
         self.sequence
     }
 
+    /// Whether a key is where the rules in force want it, for all that is known without
+    /// looking at it.
+    pub fn is_settled(&self, db: u32, key: &[u8]) -> bool {
+        self.settling.is_none() || !self.dated.is_empty() && self.dated.contains(&(db, key.into()))
+    }
+
     /// Number of entries in all databases.
     pub fn len(&self) -> usize {
         self.tables().map(|(_, _, t)| t.len()).sum()
@@ -477,7 +513,8 @@ impl Shard {
     pub fn take_tables(&mut self, db: u32) -> Vec<Box<Table>> {
         let fence = self.next_sequence();
         for kept in self.kept.iter_mut().flatten() {
-            kept.fence = fence;
+            kept.set_fence(db, fence);
+            kept.figures.leases_removed += kept.leases.end_of(db) as u64;
             if let Some(nulls) = kept.nulls.get_mut(db as usize) {
                 *nulls = None;
             }
@@ -485,6 +522,18 @@ impl Shard {
         (0..=self.policy_tables.len())
             .filter_map(|index| self.take_table(db, TableId::at(index)))
             .collect()
+    }
+
+    /// All keys of all databases are removed, also of those that hold none: who is about
+    /// to bring one has missed that.
+    pub fn fence_all(&mut self) {
+        let fence = self.next_sequence();
+        for kept in self.kept.iter_mut().flatten() {
+            kept.fences.clear();
+            kept.set_fence(EVERY, fence);
+            kept.figures.leases_removed += kept.leases.len() as u64;
+            kept.leases.clear();
+        }
     }
 
     /// Exchanges two databases.
@@ -501,6 +550,10 @@ impl Shard {
         }
         for kept in self.kept.iter_mut().flatten() {
             swap(&mut kept.nulls, a, b);
+            // Whoever missed a key before does not know of the other database's.
+            let fence = kept.fence_of(a).max(kept.fence_of(b));
+            kept.set_fence(a, fence);
+            kept.set_fence(b, fence);
         }
         let watched = std::mem::take(&mut self.watched);
         for ((db, key), flags) in watched {

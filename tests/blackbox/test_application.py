@@ -11,6 +11,7 @@ import resource
 import shutil
 import threading
 
+import cachetools
 import django
 import pytest
 from django.conf import settings
@@ -416,3 +417,99 @@ def test_django_does_not_bring_an_old_value_back(cache, database, django_cache, 
             django.delete("course:1")
         assert filling.result(120) == "old"
     assert view() == ("new" if is_larder(cache.binary) else "old")
+
+
+# ----- an unmodified cache library: cachetools, in front of redis-py ----------------------
+# (Debian has no package of aiocache.)
+
+
+class Worker:
+    """A process of an application that keeps what it read for some seconds in its own memory."""
+
+    TTL_S = 5
+
+    def __init__(self, server, fetch):
+        self.now_s = 0
+        self.shared = server.redis(single_connection_client=True)
+        self.own = cachetools.TTLCache(maxsize=1000, ttl=self.TTL_S, timer=lambda: self.now_s)
+        self.fetch = fetch
+        self.get = cachetools.cached(self.own, lock=threading.Lock())(self.load)
+
+    def load(self, id):
+        key = f"item:{id}"
+        value = self.shared.get(key)
+        if value is None:
+            found = self.fetch(id)
+            value = ABSENT if found is None else found.encode()
+            self.shared.set(key, value, ex=600)
+        return None if value == ABSENT else value.decode()
+
+    def forget_own(self):
+        """Its own memory is only good for so long."""
+        self.now_s += self.TTL_S
+
+
+@pytest.fixture
+def workers(cache, fetch):
+    workers = [Worker(cache, fetch) for _ in range(THREADS)]
+    for worker in workers:
+        worker.shared.ping()
+    yield workers
+    for worker in workers:
+        worker.shared.close()
+
+
+def ask_at_once(server, database, workers, id):
+    """What the workers get that want an item at the same time."""
+    waiting = iter(workers)
+    return at_once(server, database, lambda: next(waiting).get(id))
+
+
+def test_of_many_workers_with_memories_of_their_own_one_asks_the_database(cache, database, workers):
+    database.put(1, "value")
+    assert ask_at_once(cache, database, workers, 1) == ["value"] * THREADS
+    asked = 1 if is_larder(cache.binary) else THREADS
+    assert database.queries() == asked
+    # From its own memory, and from the cache that they share.
+    for _ in range(2):
+        assert [worker.get(1) for worker in workers] == ["value"] * THREADS
+        for worker in workers:
+            worker.forget_own()
+    assert database.queries() == asked
+
+
+def test_an_id_that_does_not_exist_is_asked_for_by_one_worker(cache, database, workers):
+    asked = 1 if is_larder(cache.binary) else THREADS
+    for count, id in enumerate((1001, 1002), 1):
+        assert ask_at_once(cache, database, workers, id) == [None] * THREADS
+        assert database.queries() == count * asked
+    for worker in workers:
+        worker.forget_own()
+        assert worker.get(1001) is None
+    assert database.queries() == 2 * asked
+    if is_larder(cache.binary):
+        with cache.redis() as r:
+            assert b"null" in flat(r.execute_command("CACHE.GET", "item:1001"))
+
+
+def test_workers_forget_an_old_value_with_their_own_memories(cache, database, workers):
+    """A worker may hold an old value for some seconds; the cache that they share must not give it
+    another life."""
+    database.put(1, "old")
+    slow, writer, *readers = workers
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        with database.closed_gate():
+            filling = threads.submit(slow.get, 1)
+            eventually(lambda: database.queries() == 1, "it has read the old value")
+            database.put(1, "new")
+            writer.shared.delete("item:1")
+        assert filling.result(120) == "old"
+    assert slow.get(1) == "old"
+    slow.forget_own()
+    values = [worker.get(1) for worker in (slow, *readers)]
+    if is_larder(cache.binary):
+        assert values == ["new"] * (THREADS - 1)
+        assert database.queries() == 2
+    else:
+        assert values == ["old"] * (THREADS - 1)
+        assert database.queries() == 1

@@ -155,6 +155,26 @@ def test_a_policy_tells_what_its_requests_met(served):
         c.call("CONFIG", "RESETSTAT")
 
 
+def test_limits_on_requests_are_counted_by_rule():
+    port = free_port()
+    server = Server("--http-port", port, "--rate-limit", "anonymous 4/d address 192.0.2.0/24 5/d")
+    try:
+        with server.raw() as c:
+            replies = [c.call("GET", "k") for _ in range(3)]
+            info = c.call("INFO", "cache").decode()
+            replies += [c.call("GET", "k") for _ in range(2)]
+        assert sum(reply is not None for reply in replies) == 2
+        assert "cache_rate_limit_allowed:4\r\ncache_rate_limit_refused:0\r\n" in info
+        assert "cache_rate_limit_0:allowed=4,refused=0,rule=anonymous 4/d\r\n" in info
+        found = samples(Web(port).ask("/metrics")[2])
+        rule = 'cache_rate_limit_requests_total{rule="anonymous 4/d",result="%s"}'
+        assert (found[rule % "allowed"], found[rule % "refused"]) == (4, 2)
+        assert found["cache_rate_limit_addresses"] == 1
+        server.stop()
+    finally:
+        server.destroy()
+
+
 def test_a_policy_that_is_not_there_is_an_error(served):
     server, _ = served
     with server.raw() as c:

@@ -92,6 +92,18 @@ def test_hot_keys_are_announced_after_a_restart_in_the_order_of_priority(own, ke
         assert [entry[b"reason"] for _, entry in r.xrange(STREAM)] == [b"start"] * 3
 
 
+def test_who_ends_the_server_without_saving_leaves_the_hot_keys_of_before(own, kept, tmp_path):
+    first = own(*kept)
+    with first.redis() as r:
+        r.execute_command("CACHE.POLICY", "SET", "p", "a:*")
+        r.set("a:1", "v")
+        r.get("a:1")
+        r.shutdown(nosave=True)
+    assert first.wait() == 0
+    assert not (tmp_path / "hot.keys").exists()
+    first.destroy()
+
+
 def test_a_run_is_started_watched_and_stopped(own):
     with own().redis() as r:
         keys = [f"k:{i}" for i in range(10_000)]

@@ -10,6 +10,8 @@ mod explain;
 mod invalidate;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod persistence_tests;
 mod read;
 #[cfg(test)]
 mod tests;

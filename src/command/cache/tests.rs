@@ -666,3 +666,188 @@ fn what_followers_are_told_is_definite() {
         ]
     );
 }
+
+#[test]
+fn flushdb_fences_its_own_database_and_flushall_every_one() {
+    let mut kit = kit(&["p a:* fence yes lease 10s"]);
+    let token = |kit: &mut Kit| part(&kit.run("cache.get a:1"), "token");
+    let begin = |kit: &mut Kit| {
+        kit.run("select 0");
+        let first = token(kit);
+        kit.run("select 3");
+        (first, token(kit))
+    };
+    let mut other = kit.another();
+    let (first, third) = begin(&mut kit);
+    other.run("flushdb");
+    check(&mut kit, &[("set a:2 v", "+OK"), ("get a:2", "$1 v")]);
+    assert_eq!(kit.run(&format!("cache.fill a:1 {third} v")), "+OK\r\n");
+    kit.run("select 0");
+    let refused = kit.run(&format!("cache.fill a:1 {first} v"));
+    assert!(refused.starts_with("-NOLEASE"), "{refused}");
+    check(&mut kit, &[("set a:1 v", "+OK"), ("exists a:1", ":0")]);
+    // Where nothing is there is nothing to remove, and yet something to miss.
+    kit.run("flushall");
+    let (_, third) = begin(&mut kit);
+    kit.run("select 5");
+    kit.run("get a:5");
+    other.run("flushall");
+    check(&mut kit, &[("set a:5 v", "+OK"), ("exists a:5", ":0")]);
+    kit.run("select 3");
+    let refused = kit.run(&format!("cache.fill a:1 {third} v"));
+    assert!(refused.starts_with("-NOLEASE"), "{refused}");
+    check(&mut kit, &[("set a:1 v", "+OK"), ("exists a:1", ":0")]);
+}
+
+#[test]
+fn flushall_forgets_absences_where_nothing_else_is() {
+    let mut kit = kit(&[]);
+    kit.run("select 7");
+    kit.run("cache.null k");
+    is(get(&mut kit, "cache.get k"), "null", "nil");
+    kit.run("select 0");
+    kit.run("flushall");
+    kit.run("select 7");
+    is(get(&mut kit, "cache.get k"), "miss", "nil");
+}
+
+#[test]
+fn a_deadline_that_a_client_gives_while_keys_are_settled_stays() {
+    let mut kit = kit(&[]);
+    for key in ["a:1", "a:2", "a:3"] {
+        kit.run(&format!("set {key} v"));
+    }
+    kit.policy("p a:* ttl 10s ttl-max 20s");
+    check(
+        &mut kit,
+        &[
+            ("persist a:1", ":1"),
+            ("expire a:2 60", ":1"),
+            ("pttl a:1", ":-1"),
+        ],
+    );
+    kit.sweep();
+    check(
+        &mut kit,
+        &[
+            ("pttl a:1", ":-1"),
+            ("pttl a:2", ":60000"),
+            ("pttl a:3", ":10000"),
+        ],
+    );
+    // The next change is another one.
+    kit.policy("p a:* ttl 10s ttl-max 30s");
+    kit.sweep();
+    check(&mut kit, &[("pttl a:1", ":10000"), ("pttl a:2", ":30000")]);
+}
+
+#[test]
+fn a_sentinel_that_takes_over_a_lifetime_is_an_absence_too() {
+    let mut kit = kit(&["p a:* ttl 1h stale 1m null-value NONE null-ttl 5s"]);
+    check(
+        &mut kit,
+        &[("set a:1 v", "+OK"), ("set a:1 NONE keepttl", "+OK")],
+    );
+    is(get(&mut kit, "cache.get a:1"), "null", "NONE");
+    check(&mut kit, &[("pttl a:1", ":5000"), ("get a:1", "$4 NONE")]);
+    pass(1_000);
+    // And what takes over that of a sentinel is a value, of which it knows nothing.
+    check(
+        &mut kit,
+        &[("set a:1 v keepttl", "+OK"), ("pttl a:1", ":4000")],
+    );
+    let reply = kit.run("cache.get a:1");
+    is((part(&reply, "status"), part(&reply, "value")), "hit", "v");
+    assert_eq!(
+        (part(&reply, "age"), part(&reply, "reads")),
+        ("0".into(), "1".into())
+    );
+    assert_eq!(part(&kit.run("cache.explain a:1"), "state"), "fresh");
+    // It is a plain write with a lifetime: past it, the policy keeps it.
+    pass(4_000);
+    is(get(&mut kit, "cache.get a:1"), "stale", "v");
+    // What changes a value has no grace, and keeps its place.
+    check(&mut kit, &[("set a:2 v", "+OK"), ("append a:2 w", ":2")]);
+    pass(3_600_000);
+    is(get(&mut kit, "cache.get a:2"), "miss", "nil");
+}
+
+#[test]
+fn a_policy_that_is_not_in_force_bounds_no_absence_and_grants_no_grace() {
+    for line in [
+        "p a:* enabled no null-ttl 5s stale 1m",
+        "p a:* enabled shadow null-ttl 5s stale 1m",
+        "p a:* rollout 0% null-ttl 5s stale 1m",
+    ] {
+        let mut kit = kit(&[line]);
+        check(
+            &mut kit,
+            &[("cache.null a:1 px 9000", "+OK"), ("cache.null a:2", "+OK")],
+        );
+        assert_eq!(part(&kit.run("cache.get a:1"), "ttl"), "9000", "{line}");
+        assert_eq!(part(&kit.run("cache.get a:2"), "ttl"), "60000", "{line}");
+        check(
+            &mut kit,
+            &[("set a:3 v ex 100", "+OK"), ("set a:4 v", "+OK")],
+        );
+        kit.run("cache.invalidate prefix a:3 soft");
+        kit.run("cache.invalidate key a:4 soft");
+        check(&mut kit, &[("dbsize", ":1")]);
+        kit.sweep();
+        check(&mut kit, &[("dbsize", ":0")]);
+    }
+    let mut kit = kit(&[
+        "p a:* null-ttl 5s null-max 4kb",
+        "q b:* users bob null-ttl 5s stale 1m",
+    ]);
+    check(
+        &mut kit,
+        &[
+            ("cache.null a:1 px 9000", "+OK"),
+            ("cache.null b:1 px 9000", "+OK"),
+        ],
+    );
+    assert_eq!(part(&kit.run("cache.get a:1"), "ttl"), "5000");
+    assert_eq!(part(&kit.run("cache.get b:1"), "ttl"), "9000");
+    // Whoever invalidates is not whom the grace is for.
+    check(&mut kit, &[("set b:2 v ex 100", "+OK")]);
+    kit.run("cache.invalidate prefix b:2 soft");
+    kit.sweep();
+    check(&mut kit, &[("dbsize", ":1")]);
+}
+
+#[test]
+fn an_explanation_is_a_map_to_those_who_know_maps() {
+    let mut kit = kit(&[]);
+    assert!(
+        kit.run("cache.explain k")
+            .starts_with("*8\r\n$6\r\npolicy\r\n")
+    );
+    kit.run("hello 3");
+    assert!(
+        kit.run("cache.explain k")
+            .starts_with("%4\r\n$6\r\npolicy\r\n")
+    );
+}
+
+#[test]
+fn what_was_invalidated_softly_stays_stale_when_policies_change() {
+    let mut kit = kit(&["p a:* ttl 10m stale 1m"]);
+    kit.sweep();
+    check(&mut kit, &[("setnx a:1 v", ":1")]);
+    kit.run("cache.invalidate key a:1 soft");
+    kit.policy("q b:*");
+    kit.sweep();
+    is(get(&mut kit, "cache.get a:1"), "stale", "v");
+    kit.policy("p a:* ttl 10m");
+    kit.sweep();
+    is(get(&mut kit, "cache.get a:1"), "miss", "nil");
+}
+
+#[test]
+fn a_sentinel_that_is_appended_to_is_a_value() {
+    let mut kit = kit(&["p a:* null-value NONE null-ttl 5s"]);
+    check(&mut kit, &[("set a:1 NONE", "+OK"), ("append a:1 v", ":5")]);
+    is(get(&mut kit, "cache.get a:1"), "hit", "NONEv");
+    assert_eq!(part(&kit.run("cache.explain a:1"), "state"), "fresh");
+}

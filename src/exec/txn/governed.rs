@@ -130,8 +130,7 @@ impl<'a> Txn<'a> {
     fn is_concerned(&self, policy: &Policy, digest: u64) -> bool {
         policy.mode != Mode::No
             && self.caller.is_among(&policy.users)
-            // By other bits than those that choose shard and place.
-            && hash::spread(digest) % 100 < policy.rollout_percent.into()
+            && is_rolled_out(policy, digest)
     }
 
     /// Finds a key where there are policies or outstanding invalidations.
@@ -595,11 +594,13 @@ impl<'a> Txn<'a> {
         };
         let decided = lifetime::decide(policy, &life, &past, &write.value);
         let epochs = (self.epoch, self.plain_epoch);
+        let is_edit = keeps && !write.is_fill;
         let note = (slot > 0 || !tags.is_empty()).then(|| match old_note {
-            Some(note) if keeps => Note {
+            Some(note) if is_edit => Note {
                 epoch: epochs.0,
                 grace_ms: 0,
-                marks: note.marks & !mark::SOFT,
+                // What was changed is no client's word for nothing any more.
+                marks: note.marks & !(mark::SOFT | mark::NULL),
                 ..note
             },
             _ => Note {
@@ -811,6 +812,13 @@ impl<'a> Txn<'a> {
         self.settle_accounts(shard, db, slot, key, &decided, false);
         old.or(replaced)
     }
+}
+
+/// Whether a policy has come to a key.
+#[inline]
+pub(super) fn is_rolled_out(policy: &Policy, digest: u64) -> bool {
+    // By other bits than those that choose shard and place.
+    policy.rollout_percent >= 100 || hash::spread(digest) % 100 < policy.rollout_percent.into()
 }
 
 /// Finds a key in the tables of its policy.

@@ -3,12 +3,13 @@
 //! An entry that is older than the last invalidation is judged when it is found: see
 //! [`crate::store::invalidation`].
 
-use super::governed::Sight;
+use super::governed::{Sight, is_rolled_out};
 use super::{Found, Txn};
-use crate::config::policy::Policy;
+use crate::base::hash;
+use crate::config::policy::{Mode, Policy};
 use crate::exec::args::Key;
 use crate::exec::effect::{Event, Removal};
-use crate::store::entry::mark;
+use crate::store::entry::{Note, mark};
 use crate::store::figures::Reason;
 use crate::store::invalidation::{Cause, Invalidations, Target, Verdict, tag_digest};
 use crate::store::rules::{Slot, TableId};
@@ -59,14 +60,14 @@ impl Txn<'_> {
     pub(in crate::exec) fn be_stale(&mut self, found: Found) -> bool {
         let (now_ms, epoch) = (self.now_ms, self.epoch);
         let shard = self.locked.shard(found.shard);
-        let stale_ms = shard.rules.get(found.id.slot()).map_or(0, |p| p.stale_ms);
         let entry = self.entry(found);
-        let Some(mut note) = entry.note().filter(|_| stale_ms > 0) else {
+        let policy = shard.rules.get(found.id.slot());
+        let stale_ms = policy.map_or(0, |p| kept_past_ms(p, entry.key()));
+        let soft = entry.note();
+        let soft = soft.and_then(|note| softened(note, entry.deadline(), stale_ms, now_ms));
+        let Some((deadline, mut note)) = soft else {
             return false;
         };
-        let deadline = entry.deadline().map_or(now_ms, |ms| ms.min(now_ms));
-        note.grace_ms = (stale_ms + (now_ms - deadline)).min(u32::MAX.into()) as u32;
-        note.marks |= mark::SOFT;
         note.epoch = epoch;
         let table = self.table_mut(found);
         // The deadline's field may be added, which may move the entry.
@@ -150,13 +151,38 @@ impl Txn<'_> {
         shard.stats.changes += keys;
         let fence = shard.next_sequence();
         let kept = shard.kept_mut(slot);
-        kept.fence = fence;
+        kept.set_fence(db, fence);
         kept.figures.invalidated += keys;
-        kept.figures.leases_removed += kept.leases.len() as u64;
-        kept.leases.clear();
+        kept.figures.leases_removed += kept.leases.end_of(db) as u64;
         self.changes += keys;
         keys
     }
+}
+
+/// For how long a policy keeps a key past its lifetime: not at all, where it is not in
+/// force for it. Whoever invalidates it need not be one of those that it is for.
+pub(super) fn kept_past_ms(policy: &Policy, key: &[u8]) -> u64 {
+    let is_in_force = policy.mode == Mode::Yes && is_rolled_out(policy, hash::digest(key));
+    if is_in_force { policy.stale_ms } else { 0 }
+}
+
+/// The deadline and note of an entry whose lifetime ends now, and that its policy keeps
+/// for so long past it; `None` where that is not at all.
+pub(super) fn softened(
+    mut note: Note,
+    deadline: Option<u64>,
+    stale_ms: u64,
+    now_ms: u64,
+) -> Option<(u64, Note)> {
+    // What is over does not come back.
+    let is_over = |ms: u64| ms.saturating_add(note.grace_ms.into()) <= now_ms;
+    if deadline.is_some_and(is_over) {
+        return None;
+    }
+    let deadline = deadline.map_or(now_ms, |ms| ms.min(now_ms));
+    note.grace_ms = (stale_ms + (now_ms - deadline)).min(u32::MAX.into()) as u32;
+    note.marks |= mark::SOFT;
+    (stale_ms > 0).then_some((deadline, note))
 }
 
 /// Whether a policy gives a key one of these tags, which are known by their digests.

@@ -162,11 +162,19 @@ pub(super) fn decide(
     let (policy, typical) = (in_force.policy(), in_force.typical());
     let keeps = life.asked == Deadline::Keep && life.kept.is_some();
     let mut decided = match keeps {
-        true => as_asked,
+        true => Decided {
+            // A whole string that takes the lifetime over is a plain write with one.
+            grace_ms: match life.is_fill {
+                true => policy.stale_ms.min(u32::MAX.into()) as u32,
+                false => 0,
+            },
+            ..as_asked
+        },
         false => within(policy, typical, life, past, value, plain),
     };
     decided.is_as_asked = decided.deadline == plain;
-    if life.is_null && !keeps {
+    // What stands for an absence is one, however long what it replaces was to live.
+    if life.is_null {
         decided.is_null = true;
         decided.grace_ms = 0;
         let most = life.now_ms + policy.null_ttl_ms;
@@ -279,11 +287,12 @@ fn adapt(
     adaptive::decide(history, &bounds(policy), typical, refill)
 }
 
+/// Histories outlive the process, and this with them.
 fn digest_of(value: &NewValue<'_>) -> u32 {
     let digest = match value {
-        NewValue::Int(n) => hash::digest(n.to_string().as_bytes()),
-        NewValue::Str(bytes) => hash::digest(bytes),
-        NewValue::Blob(blob) => hash::digest(blob),
+        NewValue::Int(n) => hash::lasting_digest(n.to_string().as_bytes()),
+        NewValue::Str(bytes) => hash::lasting_digest(bytes),
+        NewValue::Blob(blob) => hash::lasting_digest(blob),
         NewValue::Object(_) => 0,
     };
     (digest >> 32) as u32

@@ -262,6 +262,7 @@ impl Txn<'_> {
             now_ms,
             lease_ms,
             epoch,
+            db,
         };
         let turn = kept.leases.read(identity, asking);
         kept.figures.leases_expired += std::mem::take(&mut kept.leases.lapsed);
@@ -395,7 +396,7 @@ impl Txn<'_> {
         let kept = self.locked.shard(shard).kept(policy.slot);
         let record = kept.and_then(|k| k.departed.get(miss.key));
         let fence = record.map_or(0, |r| r.fence);
-        if fence.max(kept.map_or(0, |k| k.fence)) > miss.sequence {
+        if fence.max(kept.map_or(0, |k| k.fence_of(self.db))) > miss.sequence {
             return true;
         }
         self.is_invalidated_since(key, policy.slot, policy.policy(), miss.epoch)
@@ -446,29 +447,21 @@ impl Txn<'_> {
             self.remove_absent(key, Reason::Deleted);
         }
         let now_ms = self.now_ms;
-        let (shards, null_max) = (self.keyspace.len(), self.keyspace.null_bytes_max());
         let owner = self.shard_of(shard);
         owner.is_plain = false;
         let slot = key.slot(&owner.rules);
-        let policy = owner.rules.get(slot).cloned();
-        let ttl_most = policy.as_ref().map_or(u64::MAX, |p| p.null_ttl_ms);
-        let default = policy
-            .as_ref()
-            .map_or(crate::config::policy::NULL_TTL_MS, |p| p.null_ttl_ms);
+        let policy = self.in_force(shard, slot, key.digest);
+        let policy = policy.filter(|p| !p.is_shadow);
+        let policy = policy.as_ref().map(InForce::policy);
+        let ttl_most = policy.map_or(u64::MAX, |p| p.null_ttl_ms);
+        let default = policy.map_or(crate::config::policy::NULL_TTL_MS, |p| p.null_ttl_ms);
         let until_ms = match until_ms {
             Some(ms) => ms.min(now_ms.saturating_add(ttl_most)),
             None => now_ms + default,
         };
-        let own = policy.as_ref().map_or(0, |p| p.null_max_bytes) as usize;
-        let all = owner.null_bytes();
-        let kept = owner.kept_mut(slot);
+        let most = self.null_bytes_of(shard, slot, db);
+        let kept = self.shard_of(shard).kept_mut(slot);
         let nulls = kept.make_nulls(db);
-        // What those of other policies leave of the share.
-        let mut most = (null_max / shards).max(256);
-        most = most.saturating_sub(all - nulls.bytes()).max(256);
-        if own > 0 {
-            most = most.min((own / shards).max(256));
-        }
         let is_kept = nulls.insert(key.bytes, until_ms, now_ms, most);
         let evicted = std::mem::take(&mut nulls.evicted);
         kept.figures.nulls_evicted += evicted;
@@ -486,7 +479,7 @@ impl Txn<'_> {
             let kept = self.locked.shard_mut(shard).kept_mut(slot);
             kept.figures.load_ms.add(now_ms.saturating_sub(miss.at_ms));
         }
-        self.count_change();
+        self.count_changes_of(key, 1);
         self.wake(key);
         is_kept.then_some(until_ms)
     }

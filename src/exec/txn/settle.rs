@@ -3,7 +3,7 @@
 //! A key is brought to where the rules want it, and to live as they say, when it is next
 //! found, or by [`Txn::settle_slice`] in the background.
 
-use super::governed::is_sentinel_of;
+use super::governed::{InForce, is_sentinel_of};
 use super::lifetime::{self};
 use super::{Found, Txn};
 use crate::base::hash;
@@ -12,7 +12,7 @@ use crate::exec::effect::Event;
 use crate::store::entry::{Entry, NewValue, Note, mark};
 use crate::store::invalidation::{Verdict, tag_digest};
 use crate::store::rules::TableId;
-use crate::store::shard::{Settling, Shard};
+use crate::store::shard::{DATED_MAX, Settling, Shard};
 
 /// Entries looked at by one step of [`Txn::settle_slice`], about.
 const SLICE: usize = 256;
@@ -21,6 +21,9 @@ impl<'a> Txn<'a> {
     /// Brings what is under a key to where the rules want it, and to live as they say.
     pub(super) fn settle_key(&mut self, shard: usize, db: u32, key: &Key<'_>) {
         let owner = self.locked.shard(shard);
+        if owner.is_settled(db, key.bytes) {
+            return;
+        }
         let slot = key.slot(&owner.rules);
         let place = owner
             .tables_of(db)
@@ -47,6 +50,13 @@ impl<'a> Txn<'a> {
             is_null,
             entry.is_graceful(),
         );
+        // What was invalidated softly keeps what it was given then, whoever wrote it.
+        let soft = old_note.filter(|note| note.marks & mark::SOFT != 0);
+        let keeps = |p: &InForce<'_>| !p.is_shadow && p.policy().stale_ms > 0;
+        let grace_ms = match soft {
+            Some(note) if policy.as_ref().is_some_and(keeps) => note.grace_ms,
+            _ => grace_ms,
+        };
         let home = match is_null {
             true => TableId::sentinels(slot),
             false => TableId::values(slot),
@@ -113,6 +123,15 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// A client gave a key a deadline, or made it last: what new rules say of it is done.
+    #[inline]
+    pub(super) fn note_dated(&mut self, found: Found, key: &Key<'_>) {
+        let owner = self.locked.shard_mut(found.shard);
+        if owner.settling.is_some() && owner.dated.len() < DATED_MAX {
+            owner.dated.insert((found.db, key.bytes.into()));
+        }
+    }
+
     /// Brings some of a shard's entries to where the rules want them; false where all are
     /// there.
     pub fn settle_slice(&mut self, index: usize) -> bool {
@@ -164,6 +183,7 @@ impl<'a> Txn<'a> {
         let owner = self.shard(index);
         owner.settling = (!is_over).then_some(at);
         if is_over {
+            owner.dated = std::collections::HashSet::new();
             owner.forget_strangers();
             owner.note_plain(is_valid);
         }
@@ -246,22 +266,31 @@ pub struct Hiding<'a> {
 impl Hiding<'_> {
     /// Whether an entry that was met is not there.
     pub fn hides(&self, shard: &Shard, db: u32, id: TableId, entry: &Entry<'_>) -> bool {
-        if entry.deadline().is_some_and(|ms| ms <= self.over_ms) {
-            return true;
-        }
+        entry.deadline().is_some_and(|ms| ms <= self.over_ms)
+            || self.verdict(shard, db, id, entry) != Verdict::Untouched
+    }
+
+    /// What invalidations say of an entry that was met.
+    pub(super) fn verdict(
+        &self,
+        shard: &Shard,
+        db: u32,
+        id: TableId,
+        entry: &Entry<'_>,
+    ) -> Verdict {
         if shard.is_plain {
-            return false;
+            return Verdict::Untouched;
         }
         let is_current = match entry.note() {
             Some(note) => note.epoch == self.epochs.0,
             None => entry.epoch() == self.epochs.1,
         };
         if is_current {
-            return false;
+            return Verdict::Untouched;
         }
         let slot = id.slot();
         let policy = shard.rules.get(slot).map(|p| (slot, &**p));
         let invalidations = self.keyspace.invalidations().read();
-        invalidations.verdict(db, entry, policy) != Verdict::Untouched
+        invalidations.verdict(db, entry, policy)
     }
 }

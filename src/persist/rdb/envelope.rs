@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   "VALKEY080"                        signature and version; "REDIS0010" before 80
-//!   FA name value                      about the whole: any number, skipped where unknown
+//!   FA name value                      about the whole, or what follows: any number,
+//!                                      anywhere, skipped where unknown
 //!   FE number  FB keys volatile        a database, and how large it is
 //!     [FC ms] [F8 idle | F9 uses]      what is known of the next key
 //!     type key value
@@ -81,6 +82,16 @@ impl<W: Write> Writer<W> {
         self.out.raw(&[opcode::AUX]);
         self.out.string(name.as_bytes());
         self.out.string(value);
+        self.flow()
+    }
+
+    /// Says something about what follows that is not worth compressing.
+    pub fn brief_aux(&mut self, name: &str, value: &[u8]) -> io::Result<()> {
+        self.out.raw(&[opcode::AUX]);
+        self.out.length(name.len() as u64);
+        self.out.raw(name.as_bytes());
+        self.out.length(value.len() as u64);
+        self.out.raw(value);
         self.flow()
     }
 
@@ -191,7 +202,7 @@ impl fmt::Display for ReadError {
 
 /// What an RDB holds, piece by piece.
 pub enum Piece {
-    /// Something about the whole: its name, and what it says.
+    /// Something about the whole, or what follows: its name, and what it says.
     Aux(Vec<u8>, Vec<u8>),
     /// What follows is in this database.
     Database(u64),
@@ -236,6 +247,9 @@ pub struct Reader<R> {
     input: Input<Summed<R>>,
     version: u16,
     rules: Rules,
+    /// What is known of the next key.
+    deadline: Option<u64>,
+    usage: Option<Usage>,
 }
 
 impl<R: Read> Reader<R> {
@@ -265,6 +279,8 @@ impl<R: Read> Reader<R> {
             input,
             version: known,
             rules: *rules,
+            deadline: None,
+            usage: None,
         })
     }
 
@@ -280,20 +296,21 @@ impl<R: Read> Reader<R> {
 
     /// The next piece; `None` at the end, which was right.
     pub fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
-        let (mut deadline, mut usage) = (None, None);
         loop {
             let kind = self.framed(Input::byte)?;
             match kind {
                 opcode::DEADLINE_MS => {
                     let ms = self.framed(Input::signed)?;
-                    deadline = Some(u64::try_from(ms).unwrap_or(0));
+                    self.deadline = Some(u64::try_from(ms).unwrap_or(0));
                 }
                 opcode::DEADLINE_S => {
                     let seconds = i32::from_le_bytes(self.framed(Input::array)?);
-                    deadline = Some(u64::try_from(seconds).unwrap_or(0) * 1000);
+                    self.deadline = Some(u64::try_from(seconds).unwrap_or(0) * 1000);
                 }
-                opcode::IDLE => usage = Some(Usage::Idle(self.framed(Input::length)?)),
-                opcode::FREQUENCY => usage = Some(Usage::Frequency(self.framed(Input::byte)?)),
+                opcode::IDLE => self.usage = Some(Usage::Idle(self.framed(Input::length)?)),
+                opcode::FREQUENCY => {
+                    self.usage = Some(Usage::Frequency(self.framed(Input::byte)?));
+                }
                 opcode::RESIZE => {
                     self.framed(Input::length)?;
                     self.framed(Input::length)?;
@@ -314,17 +331,13 @@ impl<R: Read> Reader<R> {
                     return Ok(Some(Piece::Database(self.framed(Input::length)?)));
                 }
                 opcode::END => return self.end(),
-                kind => return self.entry(kind, deadline, usage).map(Some),
+                kind => return self.entry(kind).map(Some),
             }
         }
     }
 
-    fn entry(
-        &mut self,
-        kind: u8,
-        deadline: Option<u64>,
-        usage: Option<Usage>,
-    ) -> Result<Piece, ReadError> {
+    fn entry(&mut self, kind: u8) -> Result<Piece, ReadError> {
+        let (deadline, usage) = (self.deadline.take(), self.usage.take());
         let is_foreign = FOREIGN.contains(&self.version) && kind >= FOREIGN_TYPE_MIN;
         if is_foreign || kind > kind::LAST {
             let error = LoadError::UnknownType(kind);
