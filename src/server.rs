@@ -537,6 +537,7 @@ fn every_second(engine: &Engine) {
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
     slab::purge_beyond(PAGES_KEPT);
+    slab::release_ready();
     close_idle(engine);
     engine.service::<Leader>().tick(engine);
     save_if_due(engine);

@@ -15,6 +15,7 @@ pub mod failover;
 pub mod files;
 pub mod following;
 pub mod gate;
+pub mod hint;
 pub mod invalidation;
 pub mod latency;
 pub mod leading;

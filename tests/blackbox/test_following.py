@@ -356,3 +356,39 @@ def test_sentinel_promotes_a_follower_when_the_leader_dies(start_server, follow)
     eventually(lambda: is_linked(other), "the other one follows it", 60)
     has(other, "GET", "k", reply=b"w")
     assert info(new, "stats", "sync_partial_ok") == "1"
+
+
+def test_absences_and_invalidations_reach_followers_that_know_them(start_server, follow):
+    leader = start_server(*DEBUG)
+    follower = follow(leader)
+    last = follow(follower)
+    reference = follow(leader, binary=REFERENCE)
+    with leader.raw() as c:
+        for server in (leader, follower, last):
+            with server.raw() as s:
+                s.call("CACHE.POLICY", "SET", "p", "p:*", "ttl", "1h", "stale", "1h")
+        c.call("SELECT", 3)
+        c.call("SET", "there", "old")
+        c.call("CACHE.NULL", "there", "EX", 100)
+        c.call("MULTI")
+        c.call("CACHE.NULL", "p:\r\n:absent", "EX", 100)
+        c.call("SET", "p:1", "value")
+        c.call("EXEC")
+        c.call("SET", "p:2", "value")
+        c.call("CACHE.INVALIDATE", "POLICY", "p", "SOFT")
+        c.call("SET", "plain", "value")
+        c.call("SET", "end", 1)
+    for server in (follower, last):
+        with server.raw() as s:
+            s.call("SELECT", 3)
+            eventually(lambda: s.call("GET", "end") == b"1", "it has all")
+            assert s.call("CACHE.GET", "there")[1] == b"null"
+            assert s.call("EXISTS", "there", "p:1", "p:2", "plain") == 1
+            assert s.call("CACHE.GET", "p:2")[1] == b"stale"
+        assert "CRITICAL" not in server.log()
+    with reference.raw() as r:
+        r.call("SELECT", 3)
+        eventually(lambda: r.call("GET", "end") == b"1", "it has all")
+        assert r.call("EXISTS", "there", "plain") == 1
+    assert "CRITICAL" not in reference.log()
+    are_level(leader, follower, last)

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::config::policy::Pattern;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Removal;
+use crate::exec::hint;
 use crate::exec::spec::KeyError;
 use crate::protocol::error::Error;
 use crate::store::invalidation::{
@@ -104,8 +105,8 @@ pub(super) fn invalidate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     } else {
         ctx.txn.invalidate(&target, &cause).map_err(full)?
     };
-    // What goes is propagated key by key.
-    ctx.txn.rewrite_as(Vec::new());
+    // To others, what goes is told key by key.
+    ctx.txn.rewrite(|| hint::wrap(words));
     ctx.reply.map(2);
     ctx.reply.bulk(b"id");
     ctx.reply.int(id as i64);

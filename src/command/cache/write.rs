@@ -5,6 +5,7 @@ use crate::command::options::{Condition, Expiry, Options, Takes};
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
+use crate::exec::hint;
 use crate::exec::txn::{Deadline, Filled};
 use crate::protocol::error::Error;
 use crate::store::entry::{NewValue, TAGS_MAX};
@@ -178,14 +179,18 @@ fn remember_absence(
     key: &Key<'_>,
     until_ms: Option<u64>,
 ) -> Result<(), Error> {
-    if ctx.txn.fill_null(key, until_ms).is_none() {
+    let Some(until_ms) = ctx.txn.fill_null(key, until_ms) else {
         return Err(Error::new(
             "ERR the key is larger than the share of memory for absences (null-max)",
         ));
-    }
+    };
     // To others, there is simply no such key.
     ctx.txn
         .rewrite(|| vec![b"DEL".to_vec(), key.bytes.to_vec()]);
+    ctx.txn.rewrite(|| {
+        let ms = until_ms.to_string();
+        hint::wrap(&[b"CACHE.NULL", key.bytes, b"PXAT", ms.as_bytes()])
+    });
     ctx.reply.ok();
     Ok(())
 }

@@ -542,12 +542,7 @@ impl<'a> Txn<'a> {
         let (now_ms, evictor) = (self.now_ms, self.keyspace.evictor());
         let old = there.map(|f| {
             let entry = self.entry(f);
-            (
-                entry.access(),
-                entry.deadline(),
-                entry.note(),
-                entry.is_graceful(),
-            )
+            (entry.access(), entry.deadline(), entry.note())
         });
         let keeps = write.deadline == Deadline::Keep && found.is_some();
         // What is changed rather than written anew stays in its groups.
@@ -567,7 +562,7 @@ impl<'a> Txn<'a> {
             None => owner.recall(db, key.digest),
         };
         let (old_access, old_deadline, old_note) = match old {
-            Some((access, deadline, note, _)) => (Some(access), deadline, note),
+            Some((access, deadline, note)) => (Some(access), deadline, note),
             None => (None, None, None),
         };
         let past = lifetime::Past {
@@ -822,6 +817,7 @@ pub(super) fn is_rolled_out(policy: &Policy, digest: u64) -> bool {
 }
 
 /// Finds a key in the tables of its policy.
+#[inline]
 fn locate<'s>(
     owner: &'s Shard,
     shard: usize,
@@ -829,21 +825,41 @@ fn locate<'s>(
     slot: Slot,
     key: &Key<'_>,
 ) -> Option<(Found, Entry<'s>)> {
-    let look = |id: TableId| {
-        let table = owner.table(db, id)?;
-        let place = table.find(key.digest, key.bytes)?;
-        let found = Found {
-            shard,
-            db,
-            id,
-            place,
-        };
-        Some((found, table.entry(place)))
-    };
-    match look(TableId::values(slot)) {
-        None if slot > 0 => look(TableId::sentinels(slot)),
+    match locate_in(owner, shard, db, TableId::values(slot), key) {
+        None if slot > 0 => locate_sentinel(owner, shard, db, slot, key),
         found => found,
     }
+}
+
+// Few are: the way to values is not to become longer by them.
+#[inline(never)]
+fn locate_sentinel<'s>(
+    owner: &'s Shard,
+    shard: usize,
+    db: u32,
+    slot: Slot,
+    key: &Key<'_>,
+) -> Option<(Found, Entry<'s>)> {
+    locate_in(owner, shard, db, TableId::sentinels(slot), key)
+}
+
+#[inline(always)]
+fn locate_in<'s>(
+    owner: &'s Shard,
+    shard: usize,
+    db: u32,
+    id: TableId,
+    key: &Key<'_>,
+) -> Option<(Found, Entry<'s>)> {
+    let table = owner.table(db, id)?;
+    let place = table.find(key.digest, key.bytes)?;
+    let found = Found {
+        shard,
+        db,
+        id,
+        place,
+    };
+    Some((found, table.entry(place)))
 }
 
 fn is_sentinel(policy: &Policy, value: &NewValue<'_>) -> bool {

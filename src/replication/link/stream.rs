@@ -20,6 +20,7 @@ use crate::base::{clock, num};
 use crate::config::Primary;
 use crate::exec::dispatch::{Batch, run_batch};
 use crate::exec::engine::{Engine, add};
+use crate::exec::hint;
 use crate::exec::session::{Arrival, Client, Closing, Session};
 use crate::protocol::output::Output;
 use crate::protocol::parse::{self, Limits, Parsed};
@@ -355,6 +356,7 @@ impl<'a> Link<'a> {
             self.note(frame);
             return Ok(false);
         }
+        let hint = hint::unwrap(words);
         let is_select = name.eq_ignore_ascii_case(b"select");
         let selected = words.get(1).and_then(|n| num::parse_i64(n));
         if let Some(db) = selected.filter(|_| is_select) {
@@ -363,6 +365,14 @@ impl<'a> Link<'a> {
         let engine = self.engine();
         let (leader, id) = (&self.attempt.leader, self.client.id);
         leader.ready(id, frame, self.db);
+        if let Some(text) = hint {
+            batch.argv.clear();
+            let parsed = parse::command(text, limits, &mut batch.argv);
+            if !matches!(parsed, Ok(Parsed::Command(used)) if used == text.len()) {
+                // Of a newer Larder, perhaps: an ECHO of something else.
+                batch.argv = vec![b"ECHO", text];
+            }
+        }
         batch.end_command(0);
         run_batch(engine, &mut self.session, &mut batch, &[], &mut self.out);
         if self.session.paused {
@@ -376,6 +386,10 @@ impl<'a> Link<'a> {
         if self.session.multi.is_none() {
             self.db = self.session.db.into();
             leader.carried_out(id);
+        }
+        if hint.is_some() {
+            // What this server can not do of it does not make it another's copy less.
+            self.out.clear();
         }
         self.look_at_reply(&batch);
         if let Some(waiter) = self.session.waiting_for.take() {

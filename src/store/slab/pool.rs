@@ -21,6 +21,8 @@ pub const PAGE: usize = 16 * 1024;
 /// Bytes of a chunk: of a huge page.
 const CHUNK: usize = 2 << 20;
 const PAGES: usize = CHUNK / PAGE;
+/// For so many seconds after the last chunk was begun the next ones are kept ready.
+const QUIET_MAX: u32 = 5;
 /// The niceness of the thread that prepares.
 const PRIORITY: libc::c_int = 19;
 /// What the processor calls a page, at least.
@@ -37,6 +39,8 @@ pub struct Pool {
     bare: Vec<Page>,
     /// Chunks that are ready for use.
     ready: Vec<Page>,
+    /// Since a chunk was last begun, how often it was asked whether one was.
+    quiet: u32,
     mapped_bytes: usize,
 }
 
@@ -74,6 +78,7 @@ impl Pool {
             purged: Vec::new(),
             bare: Vec::new(),
             ready: Vec::new(),
+            quiet: QUIET_MAX,
             mapped_bytes: 0,
         }
     }
@@ -99,6 +104,7 @@ impl Pool {
         let chunk = self.ready.pop().or_else(|| self.bare.pop());
         let chunk = chunk.unwrap_or_else(|| self.map());
         self.rest.extend(chunk.pages());
+        self.quiet = 0;
         if self.ready.len() < self.wanted() {
             WANTED.notify_one();
         }
@@ -117,19 +123,30 @@ impl Pool {
         Page(chunk)
     }
 
-    /// How many chunks should be ready: none for a few keys, and for many no more than
-    /// what is a small part of their memory.
+    /// How many chunks should be ready: none for a few keys or while these are not growing
+    /// more, and otherwise no more than what is a small part of their memory.
     fn wanted(&self) -> usize {
         match self.mapped_bytes / CHUNK {
+            _ if self.quiet == QUIET_MAX => 0,
             0..4 => 0,
             4..128 => 1,
             _ => 2,
         }
     }
 
-    /// Takes in pages whose memory was given back.
-    fn add_purged(&mut self, mut pages: Vec<Page>) {
-        pages.sort_unstable();
+    /// Takes what is ready where nobody has wanted it for a while.
+    fn take_unwanted(&mut self) -> Vec<Page> {
+        self.quiet = (self.quiet + 1).min(QUIET_MAX);
+        let mut pages = Vec::new();
+        if self.quiet == QUIET_MAX {
+            pages.append(&mut self.rest);
+            pages.extend(self.ready.drain(..).flat_map(Page::pages));
+        }
+        pages
+    }
+
+    /// Takes in pages, in order, whose memory was given back.
+    fn add_purged(&mut self, pages: Vec<Page>) {
         for of_chunk in pages.chunk_by(|a, b| a.chunk() == b.chunk()) {
             match of_chunk.len() == PAGES {
                 true => self.bare.push(of_chunk[0]),
@@ -150,18 +167,30 @@ pub fn pool_bytes() -> (usize, usize) {
 /// Gives the physical memory behind free pages back to the operating system,
 /// but for `kept` bytes of them.
 pub fn purge_beyond(kept: usize) {
-    let mut pages = {
+    let pages = {
         let mut pool = POOL.lock();
         let kept = (kept / PAGE).min(pool.free.len());
         pool.free.split_off(kept)
     };
+    purge(pages);
+}
+
+/// Gives back what is ready for growth where there is none; to be called once a second.
+pub fn release_ready() {
+    let pages = POOL.lock().take_unwanted();
+    purge(pages);
+}
+
+fn purge(mut pages: Vec<Page>) {
     pages.sort_unstable();
     for run in pages.chunk_by(|a, b| a.chunk() == b.chunk() && is_next(*a, *b)) {
         let bytes = run.len() * PAGE;
         // SAFETY: free pages' contents are of no interest to anybody.
         unsafe { libc::madvise(run[0].0.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
     }
-    POOL.lock().add_purged(pages);
+    if !pages.is_empty() {
+        POOL.lock().add_purged(pages);
+    }
 }
 
 fn is_next(a: Page, b: Page) -> bool {
@@ -218,7 +247,7 @@ mod tests {
         let mut pool = Pool::new();
         let mut pages: Vec<_> = (0..PAGES + 2).map(|_| Page(pool.take())).collect();
         let last = pages.pop().expect("they are more");
-        pages.reverse();
+        pages.sort_unstable();
         pool.add_purged(pages);
         assert_eq!((pool.bare.len(), pool.purged.len()), (1, 1));
         // The rest of the chunk in use comes first, then its page without memory.
@@ -231,6 +260,7 @@ mod tests {
     #[test]
     fn the_more_is_in_use_the_more_is_ready() {
         let mut pool = Pool::new();
+        pool.take();
         let wanted = |pool: &mut Pool, chunks: usize| {
             pool.mapped_bytes = chunks * CHUNK;
             pool.wanted()
@@ -239,5 +269,22 @@ mod tests {
             [0, 3, 4, 127, 128].map(|n| wanted(&mut pool, n)),
             [0, 0, 1, 1, 2]
         );
+    }
+
+    #[test]
+    fn what_is_ready_is_given_back_when_nobody_has_wanted_it_for_some_seconds() {
+        let mut pool = Pool::new();
+        pool.take();
+        pool.mapped_bytes = 4 * CHUNK;
+        let chunk = pool.map();
+        pool.ready.push(chunk);
+        assert!((1..QUIET_MAX).all(|_| pool.take_unwanted().is_empty()));
+        let mut pages = pool.take_unwanted();
+        pages.sort_unstable();
+        assert_eq!((pages.len(), pool.wanted()), (2 * PAGES - 1, 0));
+        pool.add_purged(pages);
+        assert_eq!(pool.bare, [chunk]);
+        (0..PAGES).for_each(|_| _ = pool.take());
+        assert_eq!(pool.wanted(), 1, "it grows again");
     }
 }
