@@ -86,7 +86,8 @@ params! {
     /// Whether only local clients are served while no password is set.
     PROTECTED_MODE: Flag("protected-mode", "yes").in_force();
     MPTCP: Flag("mptcp", "no").immutable();
-    BIND_SOURCE_ADDR: Text("bind-source-addr", "");
+    /// From which address this server connects to the one that it follows.
+    BIND_SOURCE_ADDR: Text("bind-source-addr", "").in_force();
     SOCKET_MARK_ID: Int("socket-mark-id", "0", 0..=U32_MAX).immutable();
     /// Worker threads. 0 in a file stands for the number of cores, and reads as that number.
     IO_THREADS: Int("io-threads", "0", 0..=256).adjust(cores_for_zero).in_force();

@@ -180,7 +180,9 @@ impl Attempt {
         let following = &self.engine.following;
         following.set_phase(Phase::Connecting);
         let limit = self.patience();
-        let wire = match timeout(limit, Wire::connect(primary)).await {
+        let source = self.engine.settings.text(param::BIND_SOURCE_ADDR);
+        let source = String::from_utf8_lossy(&source).parse().ok();
+        let wire = match timeout(limit, Wire::connect(primary, source)).await {
             Ok(Ok(wire)) => wire,
             Ok(Err(error)) => {
                 crate::warning!("Error condition on socket for SYNC: {error}");

@@ -1,10 +1,11 @@
 //! The link's socket.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use super::Trouble;
 use crate::config::Primary;
@@ -24,11 +25,38 @@ pub struct Wire {
     at: usize,
 }
 
+/// Connects to the first address of a host that can be reached from one of this machine.
+async fn connect_from(source: IpAddr, host: String, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host((host, port)).await? {
+        if address.is_ipv4() != source.is_ipv4() {
+            continue;
+        }
+        let socket = match address.is_ipv4() {
+            true => TcpSocket::new_v4()?,
+            false => TcpSocket::new_v6()?,
+        };
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 impl Wire {
-    /// Connects.
-    pub async fn connect(primary: &Primary) -> io::Result<Wire> {
+    /// Connects, from an address of this machine where `source` is one that will do.
+    pub async fn connect(primary: &Primary, source: Option<IpAddr>) -> io::Result<Wire> {
         let host = String::from_utf8_lossy(&primary.host).into_owned();
-        let stream = TcpStream::connect((host, primary.port)).await?;
+        let bound = match source {
+            Some(source) => connect_from(source, host.clone(), primary.port).await.ok(),
+            None => None,
+        };
+        let stream = match bound {
+            Some(stream) => stream,
+            None => TcpStream::connect((host, primary.port)).await?,
+        };
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         // The link does without where the system has none.
