@@ -1,5 +1,6 @@
 use crate::base::clock;
 use crate::command::testkit::{Kit, check, recorded};
+use crate::exec::hint;
 use crate::store::figures::Figures;
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -655,6 +656,9 @@ fn what_followers_are_told_is_definite() {
     kit.run("cache.null a:1");
     let commands = recorder.commands();
     let at = NOW_MS + 10_000;
+    let absent_until = (NOW_MS + 60_000).to_string();
+    let null = ["CACHE.NULL", "a:1", "PXAT", &absent_until].map(str::as_bytes);
+    let null = hint::wrap(&null).join(&b' ');
     assert_eq!(
         commands,
         [
@@ -663,6 +667,7 @@ fn what_followers_are_told_is_definite() {
             format!("SET a:2 v PXAT {at}"),
             format!("PEXPIREAT a:2 {at}"),
             "DEL a:1".to_string(),
+            String::from_utf8(null).expect("text"),
         ]
     );
 }

@@ -191,9 +191,10 @@ fn wait(ctx: &mut Ctx<'_, '_>, until_ms: Option<u64>) {
 pub(super) fn blmove(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let keys = (ctx.args.key()?, ctx.args.key()?);
     let sides = (side(&mut ctx.args)?, side(&mut ctx.args)?);
-    let (source, destination) = (keys.0.bytes, keys.1.bytes);
-    let (from, to) = (side_name(sides.0), side_name(sides.1));
-    move_or_wait(ctx, keys, sides, &[b"LMOVE", source, destination, from, to])
+    // As the client said it, but for the timeout.
+    let all = ctx.args.all();
+    let said = [b"LMOVE", all[1], all[2], all[3], all[4]];
+    move_or_wait(ctx, keys, sides, &said)
 }
 
 /// BRPOPLPUSH source destination timeout
@@ -201,13 +202,6 @@ pub(super) fn brpoplpush(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let keys = (ctx.args.key()?, ctx.args.key()?);
     let said = [b"RPOPLPUSH".as_slice(), keys.0.bytes, keys.1.bytes];
     move_or_wait(ctx, keys, (Side::Right, Side::Left), &said)
-}
-
-fn side_name(side: Side) -> &'static [u8] {
-    match side {
-        Side::Left => b"LEFT",
-        Side::Right => b"RIGHT",
-    }
 }
 
 /// Moves an element, in other words `said`; the next argument is the timeout.

@@ -350,7 +350,7 @@ fn followers_are_told_what_was_done_without_waiting() {
         ("blpop none k 0", Some("LPOP k")),
         ("brpop k 0", Some("RPOP k")),
         ("blmpop 0 1 k left", Some("LPOP k 1")),
-        ("blmove k t right left 0", Some("LMOVE k t RIGHT LEFT")),
+        ("blmove k t right left 0", Some("LMOVE k t right left")),
         ("brpoplpush k t 0", Some("RPOPLPUSH k t")),
         ("ltrim k 0 -1", None),
         ("lmpop 1 k left count 100", Some("LPOP k 2")),
