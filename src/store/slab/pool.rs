@@ -184,9 +184,14 @@ pub fn release_ready() {
 fn purge(mut pages: Vec<Page>) {
     pages.sort_unstable();
     for run in pages.chunk_by(|a, b| a.chunk() == b.chunk() && is_next(*a, *b)) {
-        let bytes = run.len() * PAGE;
+        let (at, bytes) = (run[0].0.as_ptr().cast(), run.len() * PAGE);
         // SAFETY: free pages' contents are of no interest to anybody.
-        unsafe { libc::madvise(run[0].0.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+        unsafe { libc::madvise(at, bytes, libc::MADV_DONTNEED) };
+        if bytes == CHUNK {
+            // Should nobody prepare it, whoever uses it is not to wait for all of it.
+            // SAFETY: the advice changes nothing of what is there.
+            unsafe { libc::madvise(at, bytes, libc::MADV_NOHUGEPAGE) };
+        }
     }
     if !pages.is_empty() {
         POOL.lock().add_purged(pages);
