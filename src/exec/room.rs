@@ -8,7 +8,7 @@ use super::latency::Event;
 use super::txn::{Outcome, Txn};
 use crate::base::{clock, hash};
 use crate::config::{Settings, param};
-use crate::store::eviction::{Candidate, Evictor, learned, records::LfuConfig};
+use crate::store::eviction::{Candidate, Evictor, records::LfuConfig};
 use crate::store::keyspace::Locked;
 use crate::store::memory;
 use crate::store::rules::TableId;
@@ -204,7 +204,7 @@ fn free(engine: &Engine, outcome: Outcome) {
 
 fn wanted_samples(engine: &Engine) -> usize {
     let configured = engine.settings.int(param::MAXMEMORY_SAMPLES).max(1) as usize;
-    (configured * NEIGHBOURS).max(learned::SAMPLES)
+    engine.keyspace.evictor().samples(configured, NEIGHBOURS)
 }
 
 fn candidate(shard: &Shard, (db, id): (u32, TableId), place: Place) -> Candidate {

@@ -136,6 +136,16 @@ impl Evictor {
         self.time.load(Ordering::Relaxed) / (16 * 60)
     }
 
+    /// How many entries are worth a look before one goes, where `configured` says how many
+    /// neighbourhoods of so many are to be. LRU is served better by few, as Redis has it:
+    /// chance keeps it from losing all of a loop that is larger than the cache.
+    pub fn samples(&self, configured: usize, neighbours: usize) -> usize {
+        match self.order() {
+            Order::Lru => configured,
+            _ => (configured * neighbours).max(learned::SAMPLES),
+        }
+    }
+
     /// Whether only keys with a deadline may go.
     pub fn is_volatile_only(&self) -> bool {
         self.which.load(Ordering::Relaxed) == 1
