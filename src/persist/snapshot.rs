@@ -381,6 +381,7 @@ pub fn read<R: Read>(
         summary: Summary::default(),
     };
     let result = loading.read_all(txn, reader);
+    txn.end_restoring();
     txn.db = before;
     result.map(|()| loading.summary)
 }

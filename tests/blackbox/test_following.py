@@ -216,8 +216,8 @@ def test_who_follows_is_seen_and_written_down(start_leader, start_server):
     server = start_server(*DEBUG, config="# nothing\n")
     with server.raw() as c:
         c.says(f"REPLICAOF 127.0.0.1 {leader.port}", OK)
-        c.says(f"REPLICAOF 127.0.0.1 {leader.port}", Simple("OK Already connected to specified master"))
         eventually(lambda: is_linked(server), "it is linked")
+        c.says(f"REPLICAOF 127.0.0.1 {leader.port}", Simple("OK Already connected to specified master"))
         assert c.call("ROLE")[:4] == [b"slave", b"127.0.0.1", leader.port, b"connected"]
         assert b" flags=M " in c.call("CLIENT", "LIST", "TYPE", "master")
         c.says("CONFIG SET replicaof no", Err("ERR CONFIG SET failed (possibly related to argument 'replicaof') - can't set immutable config"))

@@ -17,7 +17,7 @@ use crate::exec::effect::Event;
 use crate::store::entry::{Draft, Entry, NewValue, Note, mark};
 use crate::store::invalidation::Verdict;
 use crate::store::rules::{Rules, Slot, TableId, TooMany};
-use crate::store::shard::{Settling, Shard};
+use crate::store::shard::{DATED_MAX, Settling, Shard};
 
 /// An entry as it is to outlive the server.
 pub struct Persisted {
@@ -139,6 +139,17 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// Ends bringing entries back: where none has to be settled, nothing need be known of
+    /// those that have been.
+    pub fn end_restoring(&mut self) {
+        for index in 0..self.shards() {
+            let shard = self.shard(index);
+            if shard.settling.is_none() {
+                shard.dated.clear();
+            }
+        }
+    }
+
     /// Whether what has this deadline and note is over, under the rules in force for the
     /// key.
     pub fn is_over(&mut self, key: &Key<'_>, deadline: Option<u64>, note: Option<&Note>) -> bool {
@@ -168,6 +179,9 @@ impl Txn<'_> {
         if !is_settled {
             owner.settling = Some(Settling::START);
             owner.is_plain = false;
+        } else if slot > 0 && entry.deadline.is_none() && owner.dated.len() < DATED_MAX {
+            // Others that come into this shard may have to be settled: not this one again.
+            owner.dated.insert((db, key.bytes.into()));
         }
         let kept = entry.kept.filter(|kept| slot > 0 || !kept.tags.is_empty());
         let note = kept.map(|kept| Note {

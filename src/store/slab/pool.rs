@@ -22,7 +22,7 @@ pub const PAGE: usize = 16 * 1024;
 const CHUNK: usize = 2 << 20;
 const PAGES: usize = CHUNK / PAGE;
 /// For so many seconds after the last chunk was begun the next ones are kept ready.
-const QUIET_MAX: u32 = 5;
+const QUIET_MAX: u32 = 2;
 /// The niceness of the thread that prepares.
 const PRIORITY: libc::c_int = 19;
 /// What the processor calls a page, at least.
