@@ -301,10 +301,15 @@ mod tests {
 
     #[test]
     fn waiting_for_somebody_else_is_not_being_slow() {
-        let mut kit = Kit::with(&["--enable-debug-command", "yes"]);
+        let mut kit = Kit::with(&[
+            "--enable-debug-command",
+            "yes",
+            "--slowlog-log-slower-than",
+            "300000",
+        ]);
         let mut other = kit.another();
         let waited = std::thread::scope(|scope| {
-            scope.spawn(|| other.run("debug sleep 0.1"));
+            scope.spawn(|| other.run("debug sleep 0.5"));
             while kit.engine.keyspace.is_free() {
                 std::thread::yield_now();
             }
@@ -313,7 +318,7 @@ mod tests {
             clock::mono_ns() - began_ns
         });
         assert!(waited > 20_000_000, "{waited}");
-        assert_eq!(logged(&kit, Kind::Slow), ["debug sleep 0.1"]);
+        assert_eq!(logged(&kit, Kind::Slow), ["debug sleep 0.5"]);
     }
 
     #[test]
