@@ -19,59 +19,9 @@ pub fn digest(key: &[u8]) -> u64 {
 /// A digest that is the same in every process: for what is written to files. Whoever
 /// chooses what is hashed can make two collide.
 ///
-/// Source: XXH64 of the xxHash specification, with the seed 0.
+/// It is XXH64 with the seed 0.
 pub fn lasting_digest(bytes: &[u8]) -> u64 {
-    const P: [u64; 5] = [
-        0x9e37_79b1_85eb_ca87,
-        0xc2b2_ae3d_27d4_eb4f,
-        0x1656_67b1_9e37_79f9,
-        0x85eb_ca77_c2b2_ae63,
-        0x27d4_eb2f_1656_67c5,
-    ];
-    let round = |lane: u64, word: u64| {
-        let mixed = lane.wrapping_add(word.wrapping_mul(P[1]));
-        mixed.rotate_left(31).wrapping_mul(P[0])
-    };
-    let (stripes, rest) = bytes.as_chunks::<32>();
-    let mut sum = match stripes {
-        [] => P[4],
-        _ => {
-            let mut lanes = [P[0].wrapping_add(P[1]), P[1], 0, 0u64.wrapping_sub(P[0])];
-            for stripe in stripes {
-                for (lane, word) in lanes.iter_mut().zip(stripe.as_chunks::<8>().0) {
-                    *lane = round(*lane, u64::from_le_bytes(*word));
-                }
-            }
-            let turns = [1, 7, 12, 18];
-            let turned = lanes
-                .iter()
-                .zip(turns)
-                .map(|(lane, by)| lane.rotate_left(by));
-            let sum = turned.fold(0u64, u64::wrapping_add);
-            lanes.iter().fold(sum, |sum, lane| {
-                let merged = sum ^ round(0, *lane);
-                merged.wrapping_mul(P[0]).wrapping_add(P[3])
-            })
-        }
-    };
-    sum = sum.wrapping_add(bytes.len() as u64);
-    let (words, rest) = rest.as_chunks::<8>();
-    for word in words {
-        sum ^= round(0, u64::from_le_bytes(*word));
-        sum = sum.rotate_left(27).wrapping_mul(P[0]).wrapping_add(P[3]);
-    }
-    let (halves, rest) = rest.as_chunks::<4>();
-    for half in halves {
-        sum ^= u64::from(u32::from_le_bytes(*half)).wrapping_mul(P[0]);
-        sum = sum.rotate_left(23).wrapping_mul(P[1]).wrapping_add(P[2]);
-    }
-    for &byte in rest {
-        sum ^= u64::from(byte).wrapping_mul(P[4]);
-        sum = sum.rotate_left(11).wrapping_mul(P[0]);
-    }
-    sum = (sum ^ sum >> 33).wrapping_mul(P[1]);
-    sum = (sum ^ sum >> 29).wrapping_mul(P[2]);
-    sum ^ sum >> 32
+    xxhash_rust::xxh64::xxh64(bytes, 0)
 }
 
 /// Other bits of a digest than those that choose its shard and place, in 0..2^32.

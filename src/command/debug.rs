@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, raise};
 use super::string::encoding_name;
 use super::{digest, help, policy};
 use crate::base::glob::{self, Case};
-use crate::base::{clock, hash, num, units};
+use crate::base::{clock, num, units};
 use crate::config::param;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
@@ -157,7 +157,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             let keys = ctx.args.rest();
             ctx.reply.array(keys.len());
             for bytes in keys {
-                let text = digest::of_value(entry(ctx.txn, &key(bytes)));
+                let text = digest::of_value(entry(ctx.txn, &Key::of(bytes)));
                 ctx.reply.simple(&text);
             }
         }
@@ -266,12 +266,8 @@ fn reload(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The next argument as a key of the current database, over or not; DEBUG does
-/// not count as a use of it.
-fn key<'a>(bytes: &'a [u8]) -> Key<'a> {
-    Key::new(bytes, hash::digest(bytes))
-}
-
+/// What is under a key of the current database, over or not; DEBUG does not count as a
+/// use of it.
 fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {
     let db = txn.db;
     let shard = txn.shard_for(key);
@@ -280,7 +276,7 @@ fn entry<'a>(txn: &'a mut Txn<'_>, key: &Key<'_>) -> Option<Entry<'a>> {
 }
 
 fn object(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let key = key(ctx.args.bytes()?);
+    let key = Key::of(ctx.args.bytes()?);
     let fast = ctx.args.flag("FAST");
     let rules = Rules::of(&ctx.engine.settings);
     let evictor = ctx.txn.evictor();
@@ -327,7 +323,7 @@ fn quicklist_figures(figures: Figures, fast: bool) -> String {
 
 /// DEBUG LISTPACK, and DEBUG QUICKLIST: what a value is made of goes to the log.
 fn show_elements(ctx: &mut Ctx<'_, '_>, what: &str) -> Result<(), Error> {
-    let key = key(ctx.args.bytes()?);
+    let key = Key::of(ctx.args.bytes()?);
     let full = ctx.args.is_empty() || switch(ctx.args.bytes()?);
     let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
     if encoding_name(entry) != what {
@@ -349,7 +345,7 @@ fn show_elements(ctx: &mut Ctx<'_, '_>, what: &str) -> Result<(), Error> {
 }
 
 fn string_lengths(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let key = key(ctx.args.bytes()?);
+    let key = Key::of(ctx.args.bytes()?);
     let entry = entry(ctx.txn, &key).ok_or(Error::NO_KEY)?;
     if matches!(entry.value(), Value::Int(_) | Value::Object(_)) {
         return Err(Error::new("ERR Not an sds encoded string."));
@@ -415,7 +411,7 @@ fn populate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         bytes.extend_from_slice(prefix);
         bytes.extend_from_slice(format!(":{i}").as_bytes());
         bytes.truncate(127);
-        let key = key(&bytes);
+        let key = Key::of(&bytes);
         if ctx.txn.find(&key).is_some() {
             continue;
         }

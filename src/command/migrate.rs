@@ -44,8 +44,9 @@ use crate::exec::waiting::{Completed, Waiter};
 use crate::persist::rdb::{self, Rules};
 use crate::protocol::error::Error;
 use crate::protocol::reply::Reply;
+use crate::protocol::request;
 use crate::store::shard::WatchFlag;
-use link::{Link, words};
+use link::Link;
 
 /// Where the options begin.
 const OPTIONS_AT: usize = 6;
@@ -181,9 +182,9 @@ impl Parcel {
                 let ttl = ttl_ms.to_string();
                 let all = [b"RESTORE", key.bytes, ttl.as_bytes(), payload, b"REPLACE"];
                 let count = all.len() - usize::from(!replaces && !self.again);
-                words(out, &all[..count]);
+                request::write(out, &all[..count]);
             }
-            None => words(out, &[b"DEL", key.bytes]),
+            None => request::write(out, &[b"DEL", key.bytes]),
         }
         // It may be large, and is not needed any more.
         self.content = None;
@@ -238,10 +239,10 @@ impl Migration {
         let mut out = Vec::new();
         let logs_in = is_first && !self.order.login.is_empty();
         if logs_in {
-            words(&mut out, &self.order.login);
+            request::write(&mut out, &self.order.login);
         }
         if is_first {
-            words(&mut out, &[b"SELECT", self.order.db.to_string().as_bytes()]);
+            request::write(&mut out, &[b"SELECT", self.order.db.to_string().as_bytes()]);
         }
         let ready: Vec<usize> = (0..self.parcels.len())
             .filter(|&i| self.parcels[i].state == State::Ready)

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use smallvec::SmallVec;
 
 use super::list;
-use crate::base::{hash, num};
+use crate::base::num;
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
@@ -116,7 +116,7 @@ impl Pattern<'_> {
             _ => (behind, None),
         };
         let bytes = [before, element, behind].concat();
-        let key = Key::new(&bytes, hash::digest(&bytes));
+        let key = Key::of(&bytes);
         let over_ms = txn.over_ms;
         let value = txn.read(&key)?.value();
         match (value, field) {

@@ -1,6 +1,6 @@
 //! A command's arguments, read from front to back.
 
-use crate::base::num;
+use crate::base::{hash, num};
 use crate::protocol::error::Error;
 use crate::store::entry::{Blob, NewValue};
 use crate::store::rules::{Rules, Slot, SlotHint};
@@ -25,6 +25,12 @@ impl<'a> Key<'a> {
             digest,
             policy: SlotHint::NONE,
         }
+    }
+
+    /// A key that no command declared.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Key<'a> {
+        Key::new(bytes, hash::digest(bytes))
     }
 
     /// Which policy's it is by these rules.

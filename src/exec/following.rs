@@ -3,6 +3,7 @@
 //! and shows figures reads it.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -91,9 +92,19 @@ pub struct Following {
     pub transfer: Transfer,
     /// The link, as a client.
     link: Mutex<Option<Arc<Client>>>,
-    /// Keys that clients of this server gave a deadline, by database: no leader knows of
-    /// them, so none says when they go.
-    own_keys: Mutex<BTreeSet<(u32, Box<[u8]>)>>,
+    own_keys: Mutex<OwnKeys>,
+}
+
+/// A key of a database.
+type DbKey = (u32, Box<[u8]>);
+
+/// Keys that clients of this server gave a deadline: no leader knows of them, so none
+/// says when they go.
+#[derive(Default)]
+struct OwnKeys {
+    all: BTreeSet<DbKey>,
+    /// The last one that was looked at.
+    last: Option<DbKey>,
 }
 
 impl Following {
@@ -167,17 +178,37 @@ impl Following {
 
     /// A client of this server gave a key a deadline.
     pub fn note_own_key(&self, db: u32, key: &[u8]) {
-        self.own_keys.lock().insert((db, key.into()));
+        self.own_keys.lock().all.insert((db, key.into()));
     }
 
     /// How many such keys are remembered.
     pub fn own_keys(&self) -> usize {
-        self.own_keys.lock().len()
+        self.own_keys.lock().all.len()
     }
 
-    /// Takes them all.
-    pub fn take_own_keys(&self) -> BTreeSet<(u32, Box<[u8]>)> {
-        std::mem::take(&mut *self.own_keys.lock())
+    /// Up to `most` of them, others each time until all had their turn.
+    pub fn next_own_keys(&self, most: usize) -> Vec<DbKey> {
+        let mut own = self.own_keys.lock();
+        let from = match own.last.take() {
+            Some(last) => Bound::Excluded(last),
+            None => Bound::Unbounded,
+        };
+        let next = own.all.range((from, Bound::Unbounded)).take(most);
+        let next: Vec<DbKey> = next.cloned().collect();
+        if next.len() == most {
+            own.last = next.last().cloned();
+        }
+        next
+    }
+
+    /// It is none of these any more.
+    pub fn forget_own_key(&self, key: &DbKey) {
+        self.own_keys.lock().all.remove(key);
+    }
+
+    /// Forgets them all.
+    pub fn forget_own_keys(&self) {
+        *self.own_keys.lock() = OwnKeys::default();
     }
 
     /// Seconds since the leader last said anything; -1 where there is no link.
@@ -192,4 +223,26 @@ impl Following {
 /// Whole seconds since a Unix time in milliseconds.
 pub fn seconds_since(ms: &AtomicU64) -> i64 {
     (clock::unix_ms().saturating_sub(ms.load(Ordering::Relaxed)) / 1000) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_keys_have_their_turn_one_after_the_other_and_then_anew() {
+        let following = Following::default();
+        for key in [b"a", b"b", b"c"] {
+            following.note_own_key(0, key);
+        }
+        let next = || {
+            let keys = following.next_own_keys(2);
+            keys.iter().map(|(_, key)| key[0]).collect::<Vec<_>>()
+        };
+        assert_eq!([next(), next(), next()], [&b"ab"[..], b"c", b"ab"]);
+        following.forget_own_key(&(0, (*b"c").into()));
+        assert_eq!(following.own_keys(), 2);
+        assert!(following.next_own_keys(2).is_empty());
+        assert_eq!(following.next_own_keys(2).len(), 2);
+    }
 }

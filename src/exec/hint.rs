@@ -6,18 +6,15 @@
 //! Larder that follows runs the command in it instead. No client can put one there,
 //! since a client's ECHO changes nothing and so never comes into the log.
 
+use crate::protocol::request;
+
 /// What an argument of ECHO begins with that holds a command, in RESP.
 const MARK: &[u8] = b"larder:run ";
 
 /// The words by which a command that only Larder knows goes into the log.
 pub fn wrap(command: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut text = MARK.to_vec();
-    text.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
-    for word in command {
-        text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        text.extend_from_slice(word);
-        text.extend_from_slice(b"\r\n");
-    }
+    request::write(&mut text, command);
     vec![b"ECHO".to_vec(), text]
 }
 

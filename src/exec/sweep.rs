@@ -20,6 +20,8 @@ use crate::store::table::Due;
 
 /// Segments looked through under one lock: some 1,300 keys at most.
 const SEGMENTS: usize = 4;
+/// Keys that clients of a follower gave a deadline, looked at at a time.
+const OWN_KEYS: usize = 1000;
 /// Fields removed under one lock.
 const FIELDS: usize = 500;
 /// From this jump of the clock on every timer is looked at: the wheel's past is
@@ -240,8 +242,8 @@ pub fn conclude(engine: &Engine) {
     keyspace.change_invalidations(&mut locked, |all| all.swept(swept, now_ms, keeps));
 }
 
-/// Removes keys that clients of a follower gave a deadline, when that has passed. For one
-/// worker, now and then.
+/// Removes some of the keys that clients of a follower gave a deadline, when that has
+/// passed. For one worker, now and then.
 pub fn own_keys(engine: &Engine, worker: usize) {
     let following = &engine.following;
     let now_ms = clock::unix_ms();
@@ -251,21 +253,21 @@ pub fn own_keys(engine: &Engine, worker: usize) {
     if rests {
         return;
     }
-    let keys = following.take_own_keys();
     if !following.is_on() {
         // They are like all others again.
+        following.forget_own_keys();
         return;
     }
-    for (db, bytes) in keys {
-        let digest = hash::digest(&bytes);
-        let key = Key::new(&bytes, digest);
-        let index = engine.keyspace.shard_of(digest);
+    for own in following.next_own_keys(OWN_KEYS) {
+        let (db, bytes) = &own;
+        let key = Key::of(bytes);
+        let index = engine.keyspace.shard_of(key.digest);
         let locked = Locked::One(index, engine.keyspace.lock(index));
-        let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, db, now_ms);
+        let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, *db, now_ms);
         txn.removes = true;
         let found = txn.find(&key);
-        if found.is_some_and(|found| txn.entry(found).deadline().is_some()) {
-            following.note_own_key(db, &bytes);
+        if found.is_none_or(|found| txn.entry(found).deadline().is_none()) {
+            following.forget_own_key(&own);
         }
         let mut outcome = txn.commit();
         let changed = outcome.take_rest().changed;
@@ -279,7 +281,7 @@ pub fn own_keys(engine: &Engine, worker: usize) {
 fn expire_fields(txn: &mut Txn<'_>, keys: &[(u32, Vec<u8>)]) -> bool {
     let mut left = FIELDS;
     for (db, key) in keys {
-        let key = Key::new(key, hash::digest(key));
+        let key = Key::of(key);
         left -= txn.expire_items(*db, &key, left);
         if left == 0 {
             return true;

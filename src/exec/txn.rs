@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::base::hash;
 use crate::protocol::error::Error;
-use crate::store::entry::{Draft, Entry, Family, NewValue, Object, Value, View};
+use crate::store::entry::{Draft, Entry, EntryMut, Family, NewValue, Object, Value, View};
 use crate::store::eviction::Evictor;
 use crate::store::figures::Reason;
 use crate::store::garbage::Garbage;
@@ -130,6 +130,36 @@ pub struct Txn<'a> {
     /// The epochs in which this runs.
     epoch: u32,
     plain_epoch: u8,
+}
+
+/// Finds a key in one of a shard's tables.
+#[inline(always)]
+fn locate_in<'s>(
+    owner: &'s Shard,
+    shard: usize,
+    db: u32,
+    id: TableId,
+    key: &Key<'_>,
+) -> Option<(Found, Entry<'s>)> {
+    let table = owner.table(db, id)?;
+    let place = table.find(key.digest, key.bytes)?;
+    let found = Found {
+        shard,
+        db,
+        id,
+        place,
+    };
+    Some((found, table.entry(place)))
+}
+
+/// Notes that an entry was used.
+#[inline]
+fn note_use(entry: &mut EntryMut<'_>, evictor: &Evictor, digest: u64) {
+    let before = entry.as_ref().access();
+    let after = evictor.on_hit(digest, before);
+    if after != before {
+        entry.set_access(after);
+    }
 }
 
 impl Found {
@@ -305,16 +335,8 @@ impl<'a> Txn<'a> {
                 Sight::Stale(_) | Sight::Absent => None,
             };
         }
-        let id = TableId::PLAIN;
-        let table = owner.table(db, id)?;
-        let place = table.find(key.digest, key.bytes)?;
-        let found = Found {
-            shard,
-            db,
-            id,
-            place,
-        };
-        match table.entry(place).deadline() {
+        let (found, entry) = locate_in(owner, shard, db, TableId::PLAIN, key)?;
+        match entry.deadline() {
             Some(ms) if ms <= self.over_ms => {
                 if !self.keeps() {
                     self.expire(found);
@@ -355,11 +377,7 @@ impl<'a> Txn<'a> {
             .expect("a found entry has a table");
         let mut entry = table.entry_mut(found.place);
         if touch {
-            let before = entry.as_ref().access();
-            let after = evictor.on_hit(key.digest, before);
-            if after != before {
-                entry.set_access(after);
-            }
+            note_use(&mut entry, evictor, key.digest);
         }
         Some(entry.into_ref())
     }
@@ -459,11 +477,7 @@ impl<'a> Txn<'a> {
         if self.touch {
             let evictor = self.keyspace.evictor();
             let mut entry = self.table_mut(found).entry_mut(found.place);
-            let before = entry.as_ref().access();
-            let after = evictor.on_hit(key.digest, before);
-            if after != before {
-                entry.set_access(after);
-            }
+            note_use(&mut entry, evictor, key.digest);
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::fields::{self, NoteField, NullField, Nulls, PolicyField, Wrong};
 use super::rdb::{self, Loaded, Piece, ReadError, Reader, Rules, Usage, Writer};
-use crate::base::{clock, hash};
+use crate::base::clock;
 use crate::config::policy::Policy;
 use crate::config::{self, Settings, param};
 use crate::exec::args::Key;
@@ -450,7 +450,7 @@ impl Loading {
                 deadline,
                 usage,
             } => {
-                let key = key_of(&key);
+                let key = Key::of(&key);
                 if txn.is_over(&key, deadline, note.as_ref().map(|field| &field.note)) {
                     self.summary.expired += 1;
                     return Ok(());
@@ -579,7 +579,7 @@ impl Loading {
         let result = loop {
             match nulls.next_marker() {
                 Ok(Some((key, until_ms))) => {
-                    self.summary.nulls += u64::from(txn.restore_null(&key_of(key), until_ms));
+                    self.summary.nulls += u64::from(txn.restore_null(&Key::of(key), until_ms));
                 }
                 Ok(None) => break Ok(()),
                 Err(wrong) => break Err(wrong),
@@ -594,10 +594,6 @@ impl Loading {
 fn no_entry() -> Refusal {
     let why = "no entry follows it".into();
     Refusal::Field(fields::name::NOTE, Wrong::Damaged(why))
-}
-
-fn key_of(bytes: &[u8]) -> Key<'_> {
-    Key::new(bytes, hash::digest(bytes))
 }
 
 /// What a snapshot says of itself.

@@ -8,3 +8,4 @@ pub mod feed;
 pub mod output;
 pub mod parse;
 pub mod reply;
+pub mod request;

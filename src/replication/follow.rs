@@ -89,7 +89,7 @@ impl Leader {
         let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
         following.set_loading(true);
         following.can_resume.store(false, Ordering::Relaxed);
-        following.take_own_keys();
+        following.forget_own_keys();
         self.send_away();
         if self.leading.has_backlog.swap(false, Ordering::AcqRel) {
             self.leading.backlog_bytes.store(0, Ordering::Relaxed);

@@ -10,6 +10,7 @@
 use super::backlog::Backlog;
 use crate::base::num::IntText;
 use crate::exec::effect::Effect;
+use crate::protocol::request;
 
 /// What is kept of the memory for what is on its way, in bytes.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -167,20 +168,7 @@ impl Log {
 
     /// Appends a command as it is.
     pub fn append(&mut self, words: &[impl AsRef<[u8]>]) {
-        self.number(b'*', words.len());
-        for word in words {
-            let word = word.as_ref();
-            self.number(b'$', word.len());
-            self.fresh.extend_from_slice(word);
-            self.fresh.extend_from_slice(b"\r\n");
-        }
-    }
-
-    fn number(&mut self, kind: u8, n: usize) {
-        self.fresh.push(kind);
-        let text = IntText::new(n as i64);
-        self.fresh.extend_from_slice(text.as_bytes());
-        self.fresh.extend_from_slice(b"\r\n");
+        request::write(&mut self.fresh, words);
     }
 
     /// What was appended since this was last called, which the backlog has now, too;

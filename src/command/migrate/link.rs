@@ -87,13 +87,3 @@ impl Link {
         }
     }
 }
-
-/// Writes a command.
-pub fn words<W: AsRef<[u8]>>(out: &mut Vec<u8>, all: &[W]) {
-    out.extend(format!("*{}\r\n", all.len()).into_bytes());
-    for word in all.iter().map(AsRef::as_ref) {
-        out.extend(format!("${}\r\n", word.len()).into_bytes());
-        out.extend(word);
-        out.extend(b"\r\n");
-    }
-}

@@ -14,7 +14,7 @@
 //! ```
 
 use super::lifetime::{self, Life};
-use super::{Caller, Found, Txn};
+use super::{Caller, Found, Txn, locate_in, note_use};
 use crate::base::hash;
 use crate::config::policy::{Mode, Policy};
 use crate::exec::args::Key;
@@ -351,11 +351,7 @@ impl<'a> Txn<'a> {
             return None;
         }
         if touch {
-            let before = entry.as_ref().access();
-            let after = evictor.on_hit(key.digest, before);
-            if after != before {
-                entry.set_access(after);
-            }
+            note_use(&mut entry, evictor, key.digest);
         }
         part.stats.hits += 1;
         part.kept.figures.hits += 1;
@@ -826,40 +822,9 @@ fn locate<'s>(
     key: &Key<'_>,
 ) -> Option<(Found, Entry<'s>)> {
     match locate_in(owner, shard, db, TableId::values(slot), key) {
-        None if slot > 0 => locate_sentinel(owner, shard, db, slot, key),
+        None if slot > 0 => locate_in(owner, shard, db, TableId::sentinels(slot), key),
         found => found,
     }
-}
-
-// Few are: the way to values is not to become longer by them.
-#[inline(never)]
-fn locate_sentinel<'s>(
-    owner: &'s Shard,
-    shard: usize,
-    db: u32,
-    slot: Slot,
-    key: &Key<'_>,
-) -> Option<(Found, Entry<'s>)> {
-    locate_in(owner, shard, db, TableId::sentinels(slot), key)
-}
-
-#[inline(always)]
-fn locate_in<'s>(
-    owner: &'s Shard,
-    shard: usize,
-    db: u32,
-    id: TableId,
-    key: &Key<'_>,
-) -> Option<(Found, Entry<'s>)> {
-    let table = owner.table(db, id)?;
-    let place = table.find(key.digest, key.bytes)?;
-    let found = Found {
-        shard,
-        db,
-        id,
-        place,
-    };
-    Some((found, table.entry(place)))
 }
 
 fn is_sentinel(policy: &Policy, value: &NewValue<'_>) -> bool {

@@ -540,7 +540,7 @@ impl Txn<'_> {
 
     /// Gives up what a client holds that leaves: whoever waits for its refill goes on.
     pub fn abandon(&mut self, lease: &HeldLease) {
-        let key = Key::new(&lease.key, crate::base::hash::digest(&lease.key));
+        let key = Key::of(&lease.key);
         let owner = self.shard_for(&key);
         let slot = key.slot(&owner.rules);
         let Some(kept) = owner.known_mut(slot) else {

@@ -6,7 +6,6 @@
 use super::governed::{InForce, is_sentinel_of};
 use super::lifetime::{self};
 use super::{Found, Txn};
-use crate::base::hash;
 use crate::exec::args::Key;
 use crate::exec::effect::Event;
 use crate::store::entry::{Entry, NewValue, Note, mark};
@@ -176,7 +175,7 @@ impl<'a> Txn<'a> {
         }
         let is_over = at.index >= self.shard(index).kinds();
         for (db, bytes) in &keys {
-            let key = Key::new(bytes, hash::digest(bytes));
+            let key = Key::of(bytes);
             self.settle_key(index, *db, &key);
         }
         let is_valid = self.keyspace.invalidations().read().is_empty();
@@ -233,7 +232,7 @@ impl<'a> Txn<'a> {
             };
         }
         for (db, bytes) in &met {
-            let key = Key::new(bytes, hash::digest(bytes));
+            let key = Key::of(bytes);
             self.sight(index, *db, &key);
         }
         let is_over = at.index >= self.shard(index).kinds();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::wire::{Wire, command};
+use super::wire::Wire;
 use super::{Attempt, End};
 use crate::base::{clock, num};
 use crate::config::Primary;
@@ -255,7 +255,7 @@ impl<'a> Link<'a> {
     async fn acknowledge(&self, wire: &Wire) -> std::io::Result<()> {
         let offset = self.engine().leading.offset.load(Relaxed).to_string();
         let words: &[&[u8]] = &[b"REPLCONF", b"ACK", offset.as_bytes()];
-        wire.send(&command(words)).await
+        wire.say(words).await
     }
 
     /// When to look whether a pause is over, where there is one.

@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use super::Trouble;
 use crate::config::Primary;
+use crate::protocol::request;
 
 /// What one read takes at most.
 const READ_BYTES: usize = 64 * 1024;
@@ -123,7 +124,9 @@ impl Wire {
 
     /// Sends a command.
     pub async fn say(&self, words: &[&[u8]]) -> io::Result<()> {
-        self.send(&command(words)).await
+        let mut bytes = Vec::new();
+        request::write(&mut bytes, words);
+        self.send(&bytes).await
     }
 
     /// Takes a line, without its end.
@@ -147,15 +150,4 @@ impl Wire {
         self.say(words).await?;
         self.line().await
     }
-}
-
-/// A command's bytes.
-pub fn command(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
 }

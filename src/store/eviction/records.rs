@@ -14,7 +14,7 @@
 
 /// What was never used since it came goes as if its last use, which was to come, lay
 /// so many ticks further back: four turnovers. Much of what comes is never asked for
-/// again; on the traces this adds 0 to 4 points of hits to LRU, and takes none.
+/// again.
 const UNUSED_TICKS: u32 = 4096;
 /// Set in a record of what was used since it came.
 const USED: u32 = 1 << 31;

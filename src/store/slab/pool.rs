@@ -8,6 +8,10 @@
 //! the chunk is of small pages, which come one by one as they are used. (To make those
 //! huge later, by MADV_COLLAPSE, would keep whoever uses them waiting for a millisecond.)
 //! Nothing here ever forks, which is what huge pages are feared for.
+//!
+//! **Rule that makes this sound:** a page stands once in one of the pool's lists, by
+//! itself or in its chunk, or belongs to the slab that took it. Only who has taken it out
+//! of the lists reads, writes or advises the kernel about it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
