@@ -52,6 +52,11 @@ struct Page {
 
 const _: () = assert!(size_of::<Page>() == 32 && PAGE / 8 <= u16::MAX as usize);
 
+/// The page that a block lies in.
+fn page_of(block: NonNull<u8>) -> *mut Page {
+    block.as_ptr().map_addr(|a| a & !(PAGE - 1)).cast()
+}
+
 /// An allocator of small blocks, in units of `UNIT` bytes (a power of two, 8 or
 /// more), to which they are aligned; dropping it frees all of them at once.
 pub struct Slab<const UNIT: usize> {
@@ -134,7 +139,7 @@ impl<const UNIT: usize> Slab<UNIT> {
     pub unsafe fn free(&mut self, at: NonNull<u8>, size: usize) {
         let class = size.div_ceil(UNIT);
         self.used_bytes -= class * UNIT;
-        let page = at.as_ptr().map_addr(|a| a & !(PAGE - 1)).cast::<Page>();
+        let page = page_of(at);
         // SAFETY: the block lies in a live page of ours, by the caller's promise.
         unsafe {
             let head = &mut *page;
@@ -151,6 +156,34 @@ impl<const UNIT: usize> Slab<UNIT> {
                 self.remove_page(page);
             }
         }
+    }
+
+    /// Whether a block, of `size` bytes, would better lie where the next one of its size
+    /// is put: its page is not three quarters full, and no fuller than that one.
+    ///
+    /// # Safety
+    /// `at` came from this slab's `alloc` with the same `size` and is alive.
+    pub unsafe fn is_sparse(&mut self, at: NonNull<u8>, size: usize) -> bool {
+        let class = size.div_ceil(UNIT);
+        let page = page_of(at);
+        let first = self.partial[class];
+        if first.is_null() || first == page {
+            return false;
+        }
+        // SAFETY: the block lies in a live page of ours, by the caller's promise; pages
+        // on the list are ours and alive.
+        unsafe {
+            let live = (*page).live;
+            if usize::from(live) * class * 4 >= (Self::PAGE_UNITS - class) * 3 {
+                return false;
+            }
+            if live <= (*first).live {
+                return true;
+            }
+            self.unlink(page, class);
+            self.link(page, class);
+        }
+        false
     }
 
     #[cold]
@@ -283,5 +316,32 @@ mod tests {
         // SAFETY: from `alloc` with this size.
         unsafe { slab.free(first, 96) };
         assert_eq!(slab.alloc(90), first);
+    }
+
+    #[test]
+    fn who_lies_in_a_sparse_page_can_move_until_hardly_a_page_has_gaps() {
+        const SIZE: usize = 28 * 64;
+        let mut slab = Slab::<64>::new();
+        let mut blocks: Vec<_> = (0..90).map(|_| slab.alloc(SIZE)).collect();
+        assert_eq!(slab.page_bytes() / PAGE, 10);
+        // One of three stays, in every page.
+        for i in (0..blocks.len()).rev().filter(|i| i % 3 > 0) {
+            // SAFETY: from `alloc` with this size, and not used again.
+            unsafe { slab.free(blocks.remove(i), SIZE) };
+        }
+        assert_eq!((blocks.len(), slab.page_bytes() / PAGE), (30, 10));
+        for _ in 0..4 {
+            for block in &mut blocks {
+                // SAFETY: alive, of this size; and freed only where another takes its place.
+                unsafe {
+                    if slab.is_sparse(*block, SIZE) {
+                        let old = std::mem::replace(block, slab.alloc(SIZE));
+                        slab.free(old, SIZE);
+                    }
+                }
+            }
+        }
+        assert_eq!(slab.page_bytes() / PAGE, 4, "30 blocks, 9 a page");
+        assert_eq!(slab.used_bytes(), 30 * SIZE);
     }
 }

@@ -63,6 +63,8 @@ const PLACE_AT: u32 = 57;
 type Cursor = cursor::Cursor<PREFIX_BITS>;
 /// Bits of a cursor.
 pub const CURSOR_BITS: u32 = Cursor::BITS;
+/// How many segments are looked at for gaps beside one that grows.
+const SEGMENTS_LOOKED_AT: usize = 2;
 /// Of a segment without deadlines.
 const NEVER_DUE: u32 = u32::MAX;
 
@@ -191,6 +193,16 @@ impl Segment {
             .flat_map(|l| l.tags.taken().map(|s| (l.frag(s), l.slots[s])))
     }
 
+    /// The same lines elsewhere.
+    fn copied(&self, slab: &mut LineSlab) -> Segment {
+        let mut other = Segment::new(slab, self.size, self.depth);
+        other.lines_mut().copy_from_slice(self.lines());
+        Segment {
+            lines: other.lines,
+            ..*self
+        }
+    }
+
     /// The same entries in a segment of another size.
     fn resized(&self, slab: &mut LineSlab, size: u8) -> Segment {
         let mut other = Segment::new(slab, size, self.depth);
@@ -263,6 +275,8 @@ pub struct Table {
     outside_bytes: usize,
     slab: Slab,
     lines: LineSlab,
+    /// Where in the directory it goes on to close the gaps that growth leaves in pages.
+    hand: usize,
     published: usize,
     generation: Generation,
 }
@@ -286,6 +300,7 @@ impl Table {
             outside_bytes: 0,
             slab: Slab::new(),
             lines,
+            hand: 0,
             published: 0,
             generation: Generation::default(),
         }
@@ -627,6 +642,29 @@ impl Table {
             self.refer(first + width / 2, width / 2, high);
         }
         old.free(&mut self.lines);
+        self.close_gaps();
+    }
+
+    /// Moves the next segments of the directory out of pages that others have left. Pages
+    /// of sizes that segments grow out of would be mostly holes otherwise.
+    fn close_gaps(&mut self) {
+        for _ in 0..SEGMENTS_LOOKED_AT {
+            let at = if self.hand < self.directory.len() {
+                self.hand
+            } else {
+                0
+            };
+            let (first, width) = self.group(at);
+            self.hand = first + width;
+            let old = self.directory[first];
+            let bytes = usize::from(old.size) * size_of::<Line>();
+            // SAFETY: the segment's lines came from `Segment::new` with this size.
+            if unsafe { self.lines.is_sparse(old.lines.cast(), bytes) } {
+                let new = old.copied(&mut self.lines);
+                self.refer(first, width, new);
+                old.free(&mut self.lines);
+            }
+        }
     }
 
     /// Doubles the directory.
