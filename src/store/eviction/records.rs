@@ -13,9 +13,9 @@
 //! second, which costs it 2 to 5 points when a second is a large part of a turnover.
 
 /// What was never used since it came goes as if its last use, which was to come, lay
-/// so many ticks further back: four turnovers. Much of what comes is never asked for
+/// so many ticks further back: eight turnovers. Much of what comes is never asked for
 /// again.
-const UNUSED_TICKS: u32 = 4096;
+const UNUSED_TICKS: u32 = 8192;
 /// Set in a record of what was used since it came.
 const USED: u32 = 1 << 31;
 
@@ -108,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_used_is_four_turnovers_older_than_what_was() {
-        let (new, used) = (LruRecord::inserted(9_000), LruRecord::used(5_000));
+    fn what_was_never_used_is_eight_turnovers_older_than_what_was() {
+        let (new, used) = (LruRecord::inserted(9_000), LruRecord::used(1_000));
         assert!(new.age(9_100) > used.age(9_100));
-        assert!(new.age(9_100) < LruRecord::used(4_900).age(9_100));
+        assert!(new.age(9_100) < LruRecord::used(900).age(9_100));
         assert_eq!(new.idle(9_100), 100);
     }
 
