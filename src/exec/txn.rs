@@ -330,6 +330,9 @@ impl<'a> Txn<'a> {
         let shard = self.keyspace.shard_of(key.digest);
         let owner = self.shard_of(shard);
         if !owner.is_plain {
+            if let Some(found) = self.current(shard, db, key) {
+                return Some(found);
+            }
             return match self.sight(shard, db, key) {
                 Sight::Fresh(found) => Some(found),
                 Sight::Stale(_) | Sight::Absent => None,

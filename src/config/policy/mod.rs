@@ -384,6 +384,16 @@ impl Policy {
         self.is_for_all() && self.refresh_percent == 0 && !self.idle
     }
 
+    /// Whether it is in force for every key and client, and a refill has no consequence
+    /// but its deadline.
+    #[inline]
+    pub fn only_dates(&self) -> bool {
+        self.is_for_all()
+            && !self.adaptive
+            && self.null_values.is_empty()
+            && self.memory_max_bytes == 0
+    }
+
     /// The options that are not what they would be by default, each with a value,
     /// as [`Policy::parse`] reads them.
     pub fn options(&self) -> Vec<(&'static str, String)> {

@@ -363,6 +363,30 @@ impl<'a> Txn<'a> {
         })
     }
 
+    /// The usual find under a policy: of a value that is there, in its lifetime and
+    /// current. [`Txn::sight`] sees to all others.
+    #[inline]
+    pub(super) fn current(&mut self, shard: usize, db: u32, key: &Key<'_>) -> Option<Found> {
+        let (epoch, over_ms) = (self.epoch, self.over_ms);
+        let owner = self.locked.shard_mut(shard);
+        if owner.settling.is_some() {
+            return None;
+        }
+        let slot = key.slot(&owner.rules);
+        let part = owner.part_of(db, slot)?;
+        let place = part.table.find(key.digest, key.bytes)?;
+        let is_current = part
+            .table
+            .entry_mut(place)
+            .read_if_current(epoch, over_ms, false);
+        is_current.then_some(Found {
+            shard,
+            db,
+            id: TableId::values(slot),
+            place,
+        })
+    }
+
     /// As [`Txn::read`], where there are policies or outstanding invalidations.
     pub(super) fn read_governed(&mut self, shard: usize, key: &Key<'_>) -> Option<Entry<'_>> {
         if let Some(found) = self.glance(shard, key) {
@@ -500,6 +524,70 @@ impl<'a> Txn<'a> {
     }
 
     // ----- writes ---------------------------------------------------------
+
+    /// The usual refill under a policy: of a value that is there and current, by a policy
+    /// that is in force for everybody and asks neither what the value is nor what was, and
+    /// that is waited for by nobody. Stored and counted as [`Txn::put_under`] does it step
+    /// by step, which sees to all others: they are handed back.
+    #[inline]
+    pub(super) fn fill_over<'v>(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        value: NewValue<'v>,
+        asked: Deadline,
+        event: Event,
+    ) -> Result<Option<u64>, NewValue<'v>> {
+        let Found {
+            shard, db, place, ..
+        } = found;
+        let (now_ms, epoch, plain_epoch) = (self.now_ms, self.epoch, self.plain_epoch);
+        let evictor = self.keyspace.evictor();
+        let owner = self.locked.shard_mut(shard);
+        let Some(part) = owner.part_of(db, found.id.slot()) else {
+            return Err(value);
+        };
+        if found.id.is_sentinels() || !part.policy.only_dates() || !part.kept.leases.is_empty() {
+            return Err(value);
+        }
+        let asked_ms = match asked {
+            Deadline::At(ms) => Some(ms),
+            Deadline::Never => None,
+            Deadline::Keep => return Err(value),
+        };
+        let old = part.table.entry(place);
+        let Some(old_note) = old.note() else {
+            return Err(value);
+        };
+        let old_deadline = old.deadline();
+        let given = lifetime::given(part.policy, asked_ms, now_ms, true);
+        let note = Note {
+            written_ms: now_ms,
+            epoch,
+            reads: 0,
+            grace_ms: given.grace_ms,
+            marks: 0,
+            ..old_note
+        };
+        let draft = Draft {
+            deadline: given.deadline,
+            access: evictor.on_hit(key.digest, old.access()),
+            graceful: given.deadline.is_some(),
+            epoch: plain_epoch,
+            note: Some(&note),
+            ..Draft::new(key.bytes, value)
+        };
+        let object = part.table.replace(place, draft, now_ms);
+        part.table.publish_bytes();
+        part.kept.figures.fills += 1;
+        part.kept.figures.ttl_capped += u64::from(given.is_capped);
+        self.garbage.add(object);
+        self.changed(shard, db, key.bytes, event);
+        if given.deadline != old_deadline && given.deadline != asked_ms {
+            self.propagate_deadline(db, key.bytes, given.deadline);
+        }
+        Ok(given.deadline)
+    }
 
     /// As [`Txn::put_in`], where there are policies or outstanding invalidations.
     /// Returns the deadline that the entry has.

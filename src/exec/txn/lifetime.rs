@@ -165,7 +165,7 @@ pub(super) fn decide(
         true => Decided {
             // A whole string that takes the lifetime over is a plain write with one.
             grace_ms: match life.is_fill {
-                true => policy.stale_ms.min(u32::MAX.into()) as u32,
+                true => grace_ms(policy),
                 false => 0,
             },
             ..as_asked
@@ -210,12 +210,6 @@ fn within(
         history: past.history(),
         ..Decided::default()
     };
-    let base_ms = match (asked_ms, policy.ttl_ms, policy.ttl_max_ms) {
-        (Some(ms), _, _) => Some(ms),
-        (None, 0, 0) => None,
-        (None, 0, max) => Some(max),
-        (None, ttl, _) => Some(ttl),
-    };
     if policy.adaptive && life.is_fill && !life.is_null {
         let decision = adapt(policy, typical, life, past, value);
         decided.history = decision.history.to_bits();
@@ -232,31 +226,66 @@ fn within(
         if asked_ms.is_none() {
             decided.marks = reason_marks(&decision);
             let ttl = bounds(policy).jittered(decision.ttl_ms, clock::random());
-            return finish(policy, life, decided, Some(ttl.max(1)));
+            decided.deadline = Some(life.now_ms.saturating_add(ttl.max(1)));
+            decided.grace_ms = grace_ms(policy);
+            return decided;
         }
     }
-    let Some(base_ms) = base_ms else {
-        return decided;
+    let given = given(policy, plain, life.now_ms, life.is_fill);
+    decided.deadline = given.deadline;
+    decided.grace_ms = given.grace_ms;
+    decided.is_capped = given.is_capped;
+    decided
+}
+
+/// A lifetime without regard to the key's history.
+pub(super) struct Given {
+    pub deadline: Option<u64>,
+    pub grace_ms: u32,
+    /// What the writer asked for was cut to the bounds.
+    pub is_capped: bool,
+}
+
+/// The lifetime for what is written with this deadline, or none, where the policy does
+/// not adapt.
+#[inline]
+pub(super) fn given(policy: &Policy, asked: Option<u64>, now_ms: u64, is_fill: bool) -> Given {
+    let asked_ms = match asked {
+        Some(ms) if !policy.ttl_override => Some(ms.saturating_sub(now_ms)),
+        _ => None,
+    };
+    let base_ms = match (asked_ms, policy.ttl_ms, policy.ttl_max_ms) {
+        (Some(ms), _, _) => ms,
+        (None, 0, 0) => {
+            return Given {
+                deadline: None,
+                grace_ms: 0,
+                is_capped: false,
+            };
+        }
+        (None, 0, max) => max,
+        (None, ttl, _) => ttl,
     };
     let mut ttl = base_ms;
     if policy.ttl_max_ms > 0 {
         ttl = ttl.min(policy.ttl_max_ms);
     }
     ttl = ttl.max(policy.ttl_min_ms);
-    decided.is_capped = asked_ms.is_some_and(|asked| asked != ttl);
-    if life.is_fill {
+    let is_capped = asked_ms.is_some_and(|asked| asked != ttl);
+    if is_fill {
         let random = clock::random();
         ttl = adaptive::jitter(ttl, policy.jitter_percent, random).max(policy.ttl_min_ms);
     }
-    finish(policy, life, decided, Some(ttl.max(1)))
+    Given {
+        deadline: Some(now_ms.saturating_add(ttl.max(1))),
+        grace_ms: if is_fill { grace_ms(policy) } else { 0 },
+        is_capped,
+    }
 }
 
-fn finish(policy: &Policy, life: &Life, mut decided: Decided, ttl: Option<u64>) -> Decided {
-    decided.deadline = ttl.map(|ttl| life.now_ms.saturating_add(ttl));
-    if life.is_fill && decided.deadline.is_some() {
-        decided.grace_ms = policy.stale_ms.min(u32::MAX.into()) as u32;
-    }
-    decided
+/// The grace of a refill.
+fn grace_ms(policy: &Policy) -> u32 {
+    policy.stale_ms.min(u32::MAX.into()) as u32
 }
 
 fn bounds(policy: &Policy) -> Bounds {

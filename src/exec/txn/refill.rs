@@ -325,7 +325,20 @@ impl Txn<'_> {
             };
             return Filled::Stored(asked);
         }
-        self.fill_governed(shard, key, found, value, deadline, event, tags)
+        let miss = match &mut self.caller.reader {
+            Some(reader) => reader.take_miss(identity(self.db, key.digest)),
+            None => None,
+        };
+        let value = match found {
+            Some(found) if tags.is_empty() && miss.is_none() => {
+                match self.fill_over(key, found, value, deadline, event) {
+                    Ok(deadline) => return Filled::Stored(deadline),
+                    Err(value) => value,
+                }
+            }
+            _ => value,
+        };
+        self.fill_governed(shard, key, found, miss, value, deadline, event, tags)
     }
 
     #[inline(never)]
@@ -335,6 +348,7 @@ impl Txn<'_> {
         shard: usize,
         key: &Key<'_>,
         found: Option<Found>,
+        miss: Option<Miss>,
         value: NewValue<'_>,
         deadline: Deadline,
         event: Event,
@@ -344,8 +358,6 @@ impl Txn<'_> {
         let slot = key.slot(&self.locked.shard(shard).rules);
         let policy = self.in_force(shard, slot, key.digest);
         let identity = identity(db, key.digest);
-        let reader = self.caller.reader.as_deref_mut();
-        let miss = reader.and_then(|r| r.take_miss(identity));
         if let (Some(miss), Some(policy)) = (&miss, &policy)
             && policy.policy().fence
             && self.is_fenced(shard, policy, key, miss)
