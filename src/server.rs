@@ -37,6 +37,9 @@ use crate::{command, crash, notice, warning, watchdog};
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 /// How long a sweep may hold the worker before connections get their turn.
 const SWEEP_SLICE: Duration = Duration::from_micros(500);
+/// How long a worker sees to what policies leave to be done, and how long it then rests.
+const KEEP_UP_SLICE: Duration = Duration::from_micros(300);
+const KEEP_UP_REST: Duration = Duration::from_millis(1);
 /// Free slab pages that are not worth giving back, in bytes.
 const PAGES_KEPT: usize = 64 * 1024 * 1024;
 
@@ -148,7 +151,7 @@ async fn serve(
     let engine = Arc::new(Engine::new(settings.clone(), commands, count));
     crash::watch(engine.clone());
     tokio::spawn(watchdog::watch(engine.clone()));
-    prepare_memory();
+    tend_memory();
     if let Some(title) = title {
         entitle(&engine, title);
     }
@@ -427,6 +430,7 @@ fn banner(settings: &Settings, from_file: Option<&Path>, workers: usize) {
 /// What a worker does beside its connections: looks after its shards.
 async fn cron(engine: Arc<Engine>, worker: usize) {
     let workers = engine.workers.len();
+    tokio::spawn(keep_up(engine.clone(), worker));
     if worker == 0 {
         tokio::spawn(link::run(engine.clone(), worker, load_from_leader));
     }
@@ -455,9 +459,6 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
                     slice_began = Instant::now();
                 }
             }
-        }
-        if worker == 0 {
-            sweep::conclude(&engine);
         }
         while worker == 0 && refresh::slice(&engine) {
             if slice_began.elapsed() > SWEEP_SLICE {
@@ -494,10 +495,34 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
     }
 }
 
+/// Carries out what policies and invalidations leave to be done: nobody waits for it, so
+/// a worker that has much of it to do rests longer than it works.
+async fn keep_up(engine: Arc<Engine>, worker: usize) {
+    let workers = engine.workers.len();
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if engine.cron_paused.load(Ordering::Relaxed) {
+            continue;
+        }
+        let mut began = Instant::now();
+        for shard in (worker..engine.keyspace.len()).step_by(workers) {
+            while sweep::keep_up(&engine, worker, shard) {
+                if began.elapsed() > KEEP_UP_SLICE {
+                    tokio::time::sleep(KEEP_UP_REST).await;
+                    began = Instant::now();
+                }
+            }
+        }
+        if worker == 0 {
+            sweep::conclude(&engine);
+        }
+    }
+}
+
 /// One slice of the look for keys whose time is over; true where there is more.
 fn sweep_slice(engine: &Engine, worker: usize, shard: usize) -> bool {
     let began_ns = clock::work_ns();
-    let more = sweep::slice(engine, worker, shard);
+    let more = sweep::expire(engine, worker, shard);
     let took_ns = clock::work_ns() - began_ns;
     add(&engine.workers[worker].expiry_ns, took_ns);
     let event = latency::Event::ExpireCycle;
@@ -523,12 +548,13 @@ fn trim_buffers(engine: &Engine) {
     }
 }
 
-/// Has memory for keys ready before they come, on a thread of its own.
-fn prepare_memory() {
+/// Has memory for keys ready before they come, and gives back what is free for long, on a
+/// thread of its own.
+fn tend_memory() {
     let thread = thread::Builder::new().name("memory".into());
-    if let Err(error) = thread.spawn(slab::prepare) {
-        // The server is as good without, if a little slower.
-        crate::verbose!("No thread to prepare memory: {error}");
+    if let Err(error) = thread.spawn(|| slab::tend(PAGES_KEPT)) {
+        // The server is as good without, if a little slower and larger.
+        crate::verbose!("No thread to tend the memory: {error}");
     }
 }
 
@@ -536,8 +562,6 @@ fn every_second(engine: &Engine) {
     // Reading the figure keeps the peak true.
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
-    slab::purge_beyond(PAGES_KEPT);
-    slab::release_ready();
     close_idle(engine);
     engine.service::<Leader>().tick(engine);
     save_if_due(engine);

@@ -30,26 +30,28 @@ const JUMP_MS: u64 = 5_000;
 /// From here on every time is a jump.
 const LONG_AGO_MS: u64 = 1;
 
+/// One slice of all that is to be done in a shard; true where there is more.
+pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
+    let more = keep_up(engine, worker, index);
+    more | expire(engine, worker, index)
+}
+
 /// Removes what is over in one shard, in one slice, on the thread of a worker;
 /// true where there is more.
-pub fn slice(engine: &Engine, worker: usize, index: usize) -> bool {
-    if !engine.active_expiry.load(Ordering::Relaxed) {
-        return false;
-    }
+pub fn expire(engine: &Engine, worker: usize, index: usize) -> bool {
     let now_ms = clock::unix_ms();
-    if engine.effects.is_keeping() {
-        // What is brought in may be over for long: once it goes, by any timer.
-        engine.keyspace.lock(index).swept_ms = LONG_AGO_MS;
-        return false;
-    }
-    if engine.effects.pause.is_on(now_ms) {
+    if !may_change(engine, now_ms) {
+        if engine.effects.is_keeping() {
+            // What is brought in may be over for long: once it goes, by any timer.
+            engine.keyspace.lock(index).swept_ms = LONG_AGO_MS;
+        }
         return false;
     }
     let mut effect = Effect {
         is_apart: true,
         ..Effect::default()
     };
-    let mut more = keep_up(engine, worker, index, now_ms);
+    let mut more = false;
     let mut shard = engine.keyspace.lock(index);
     // Under the lock: whoever asked for it before reads under it.
     let wanted = engine.effects.wanted();
@@ -162,9 +164,20 @@ impl Departing {
     }
 }
 
+/// Whether what nobody asked for may change keys now.
+fn may_change(engine: &Engine, now_ms: u64) -> bool {
+    engine.active_expiry.load(Ordering::Relaxed)
+        && !engine.effects.is_keeping()
+        && !engine.effects.pause.is_on(now_ms)
+}
+
 /// One slice of what policies and invalidations leave to be done in a shard; true where
 /// there is more.
-fn keep_up(engine: &Engine, worker: usize, index: usize, now_ms: u64) -> bool {
+pub fn keep_up(engine: &Engine, worker: usize, index: usize) -> bool {
+    let now_ms = clock::unix_ms();
+    if !may_change(engine, now_ms) {
+        return false;
+    }
     let keyspace = &engine.keyspace;
     let mut shard = keyspace.lock(index);
     if shard.is_plain {

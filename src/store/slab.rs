@@ -26,7 +26,7 @@ mod pool;
 
 use std::ptr::{self, NonNull};
 
-pub use pool::{pool_bytes, prepare, purge_beyond, release_ready};
+pub use pool::{pool_bytes, purge_beyond, tend};
 
 use pool::{PAGE, POOL};
 

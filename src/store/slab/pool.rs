@@ -3,7 +3,7 @@
 //! costs one walk through the page tables less for its line, and one for its entry.
 //!
 //! A huge page comes all at once, which takes some tenths of a millisecond, or some
-//! milliseconds where the kernel must make room for one. So [`prepare`], on a thread of
+//! milliseconds where the kernel must make room for one. So [`tend`], on a thread of
 //! its own, has the next chunk ready before it is needed; where it does not come after,
 //! the chunk is of small pages, which come one by one as they are used. (To make those
 //! huge later, by MADV_COLLAPSE, would keep whoever uses them waiting for a millisecond.)
@@ -16,9 +16,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tikv_jemallocator::Jemalloc;
+
+use crate::base::clock;
 
 /// Bytes of a page.
 pub const PAGE: usize = 16 * 1024;
@@ -27,7 +30,9 @@ const CHUNK: usize = 2 << 20;
 const PAGES: usize = CHUNK / PAGE;
 /// For so many seconds after the last chunk was begun the next ones are kept ready.
 const QUIET_MAX: u32 = 2;
-/// The niceness of the thread that prepares.
+/// How often is seen to what can be given back.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+/// The niceness of the thread that tends the pool.
 const PRIORITY: libc::c_int = 19;
 /// What the processor calls a page, at least.
 const SMALL_PAGE: usize = 4096;
@@ -63,6 +68,18 @@ static WANTED: Condvar = Condvar::new();
 impl Page {
     fn chunk(self) -> usize {
         self.0.as_ptr().addr() / CHUNK
+    }
+
+    /// Asks for one huge page behind a chunk that the caller alone has, and waits for it.
+    fn make_huge(self) {
+        // SAFETY: the chunk is nobody's but the caller's, and what stands in it is of no
+        // interest.
+        unsafe {
+            libc::madvise(self.0.as_ptr().cast(), CHUNK, libc::MADV_HUGEPAGE);
+            for at in (0..CHUNK).step_by(SMALL_PAGE) {
+                self.0.add(at).write_volatile(0);
+            }
+        }
     }
 
     /// The pages of a chunk, the first of them last.
@@ -179,12 +196,6 @@ pub fn purge_beyond(kept: usize) {
     purge(pages);
 }
 
-/// Gives back what is ready for growth where there is none; to be called once a second.
-pub fn release_ready() {
-    let pages = POOL.lock().take_unwanted();
-    purge(pages);
-}
-
 fn purge(mut pages: Vec<Page>) {
     pages.sort_unstable();
     for run in pages.chunk_by(|a, b| a.chunk() == b.chunk() && is_next(*a, *b)) {
@@ -206,26 +217,32 @@ fn is_next(a: Page, b: Page) -> bool {
     a.0.as_ptr().addr() + PAGE == b.0.as_ptr().addr()
 }
 
-/// Has chunks ready for as long as the process runs: for a thread of its own.
-pub fn prepare() {
+/// Has chunks ready, and gives back what is free beyond `kept` bytes and what is ready for
+/// growth where there is none, for as long as the process runs: for a thread of its own.
+/// Giving much back takes milliseconds, too.
+pub fn tend(kept: usize) {
     // Whoever serves clients goes first. SAFETY: the call touches no memory of ours.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, PRIORITY) };
+    let mut next_ns = clock::mono_ns() + TEND_EVERY.as_nanos() as u64;
     loop {
-        let chunk = {
+        let wanted = {
             let mut pool = POOL.lock();
-            while pool.ready.len() >= pool.wanted() {
-                WANTED.wait(&mut pool);
+            let is_wanted = |pool: &Pool| pool.ready.len() < pool.wanted();
+            if !is_wanted(&pool) {
+                WANTED.wait_for(&mut pool, TEND_EVERY);
             }
-            pool.bare.pop().unwrap_or_else(|| pool.map())
+            is_wanted(&pool).then(|| pool.bare.pop().unwrap_or_else(|| pool.map()))
         };
-        // SAFETY: the chunk is nobody's but ours, and what stands in it is of no interest.
-        unsafe {
-            libc::madvise(chunk.0.as_ptr().cast(), CHUNK, libc::MADV_HUGEPAGE);
-            for at in (0..CHUNK).step_by(SMALL_PAGE) {
-                chunk.0.add(at).write_volatile(0);
-            }
+        if let Some(chunk) = wanted {
+            chunk.make_huge();
+            POOL.lock().ready.push(chunk);
         }
-        POOL.lock().ready.push(chunk);
+        if clock::mono_ns() >= next_ns {
+            purge_beyond(kept);
+            let unwanted = POOL.lock().take_unwanted();
+            purge(unwanted);
+            next_ns = clock::mono_ns() + TEND_EVERY.as_nanos() as u64;
+        }
     }
 }
 
