@@ -14,7 +14,7 @@ use crate::store::rules::TableId;
 use crate::store::shard::{DATED_MAX, Settling, Shard};
 
 /// Entries looked at by one step of [`Txn::settle_slice`], about.
-const SLICE: usize = 256;
+const SLICE: usize = 64;
 
 impl<'a> Txn<'a> {
     /// Brings what is under a key to where the rules want it, and to live as they say.
