@@ -222,7 +222,7 @@ params! {
     /// Bytes of memory; 0 for no limit.
     MAXMEMORY: Int("maxmemory", "0", 0..=U64_MAX).form(Form::Bytes).in_force();
     /// Bytes of remembered absences.
-    NULL_MAX: Int("null-max", "67108864", 4096..=I64_MAX).form(Form::Bytes).in_force();
+    NULL_MAX: Int("null-max", "0", 0..=I64_MAX).form(Form::Bytes).in_force();
     /// The stream on which keys are announced that are to be refilled; empty for none.
     REFRESH_STREAM: Text("refresh-stream", "larder:refresh").in_force();
     /// The database that it is in.

@@ -320,8 +320,8 @@ impl Engine {
         let settings = &self.settings;
         super::room::configure(self.keyspace.evictor(), settings);
         self.effects.configure(settings);
-        let null_max = settings.int(param::NULL_MAX) as usize;
-        self.keyspace.set_null_bytes_max(null_max);
+        let (null_max, is_promised) = super::room::null_bytes_max(settings);
+        self.keyspace.set_null_bytes_max(null_max, is_promised);
         let tracked_max = settings.int(param::TRACKING_TABLE_MAX_KEYS) as usize;
         if tracked_max > 0 {
             self.tracking.hold_to(tracked_max);

@@ -20,6 +20,10 @@ use crate::store::table::Place;
 const NEIGHBOURS: usize = 8;
 /// Entries that one [`slice`] evicts at most.
 const SLICE: usize = 32;
+/// What absences may take where nobody says otherwise, in bytes, and as a part of
+/// `maxmemory`.
+const NULL_MAX: usize = 64 << 20;
+const NULL_PARTS: usize = 16;
 /// Batches between two counts of all entries.
 const COUNT_EVERY: u64 = 16;
 
@@ -33,15 +37,41 @@ pub fn configure(evictor: &Evictor, settings: &Settings) {
     evictor.configure(policy, settings.int(param::MAXMEMORY) > 0, lfu);
 }
 
+/// Bytes that absences may take, and whether they were promised that much.
+pub fn null_bytes_max(settings: &Settings) -> (usize, bool) {
+    let limit = match settings.int(param::MAXMEMORY) as usize {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    match settings.int(param::NULL_MAX) as usize {
+        0 => (NULL_MAX.min(limit / NULL_PARTS), false),
+        asked => (asked.min(limit / 2), true),
+    }
+}
+
 /// Evicts while memory is above `maxmemory`; false where it stays there. Called
 /// without any lock held.
 #[inline]
 pub fn make(engine: &Engine, now_ms: u64) -> bool {
     let limit = engine.settings.int(param::MAXMEMORY) as usize;
-    limit == 0
-        || memory::used_bytes() <= limit
-        || engine.effects.pause.is_on(now_ms)
-        || evict_until(engine, beyond_followers(engine, limit), now_ms, usize::MAX)
+    if limit == 0 {
+        return true;
+    }
+    let (used, reserve) = (memory::used_bytes(), engine.keyspace.null_reserve());
+    if used.saturating_add(reserve) <= limit || engine.effects.pause.is_on(now_ms) {
+        return true;
+    }
+    if used <= limit {
+        // Absences have more time to come than this command.
+        evict_until(
+            engine,
+            beyond_followers(engine, limit - reserve),
+            now_ms,
+            SLICE,
+        );
+        return true;
+    }
+    evict_until(engine, beyond_followers(engine, limit), now_ms, usize::MAX)
 }
 
 /// As [`make`], but a little of it, so that `maxmemory` holds without a command to
@@ -49,6 +79,7 @@ pub fn make(engine: &Engine, now_ms: u64) -> bool {
 /// more to do.
 pub fn slice(engine: &Engine) -> bool {
     let limit = engine.settings.int(param::MAXMEMORY) as usize;
+    let limit = limit.saturating_sub(engine.keyspace.null_reserve());
     if limit == 0 || memory::used_bytes() <= limit {
         return false;
     }

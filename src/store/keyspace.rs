@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use super::eviction::Evictor;
 use super::invalidation::Invalidations;
+use super::memory;
 use super::rules::{Rules, SlotHint};
 use super::shard::{Settling, Shard};
 use crate::base::clock;
@@ -37,6 +38,8 @@ pub struct Keyspace {
     epochs: AtomicU64,
     /// Bytes that absences may take.
     null_bytes_max: AtomicUsize,
+    /// Whether they were promised that much, by the configuration or by a policy.
+    promises_nulls: [AtomicBool; 2],
     /// The policies in force, as every shard has them too. Written under all shards'
     /// locks; whoever holds this one takes no other.
     rules: RwLock<Arc<Rules>>,
@@ -92,6 +95,7 @@ impl Keyspace {
             invalidations: RwLock::default(),
             epochs: AtomicU64::new(0),
             null_bytes_max: AtomicUsize::new(usize::MAX),
+            promises_nulls: Default::default(),
             rules: RwLock::default(),
             governed: AtomicBool::new(false),
             asks_for_users: AtomicBool::new(false),
@@ -108,9 +112,23 @@ impl Keyspace {
         self.null_bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Says how many bytes absences may take.
-    pub fn set_null_bytes_max(&self, bytes: usize) {
+    /// Says how many bytes absences may take, and whether data keeps clear of them before
+    /// there is an absence.
+    pub fn set_null_bytes_max(&self, bytes: usize, is_promised: bool) {
         self.null_bytes_max.store(bytes, Ordering::Relaxed);
+        self.promises_nulls[0].store(is_promised, Ordering::Relaxed);
+    }
+
+    /// Bytes that data leaves to absences still to come, so that none of them pushes out
+    /// data: what they do not use yet of their share, if there are any or they were
+    /// promised it.
+    pub fn null_reserve(&self) -> usize {
+        let used = memory::absence_bytes();
+        let is_promised = |by: &AtomicBool| by.load(Ordering::Relaxed);
+        match used > 0 || self.promises_nulls.iter().any(is_promised) {
+            true => self.null_bytes_max().saturating_sub(used),
+            false => 0,
+        }
     }
 
     /// Whether there is any policy.
@@ -155,6 +173,8 @@ impl Keyspace {
         self.governed.store(!rules.is_empty(), Ordering::Relaxed);
         let asks = rules.all().any(|(_, policy)| !policy.users.is_empty());
         self.asks_for_users.store(asks, Ordering::Relaxed);
+        let nulls = rules.all().any(|(_, p)| !p.null_values.is_empty());
+        self.promises_nulls[1].store(nulls, Ordering::Relaxed);
         *self.rules.write() = rules.clone();
         let new = NewRules(rules);
         (0..self.len()).for_each(|index| each(index, &new));

@@ -23,6 +23,8 @@ const FLUSH_BYTES: isize = 2048;
 
 static HEAP: AtomicI64 = AtomicI64::new(0);
 static BLOCKS: AtomicI64 = AtomicI64::new(0);
+/// Of all that, what remembered absences take.
+static ABSENCES: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -76,6 +78,16 @@ fn count(bytes: isize) {
 #[inline]
 pub fn count_blocks(bytes: isize) {
     BLOCKS.fetch_add(bytes as i64, Ordering::Relaxed);
+}
+
+/// Counts what of all that is, or is no more, an absence's, in bytes.
+pub fn count_absences(bytes: isize) {
+    ABSENCES.fetch_add(bytes as i64, Ordering::Relaxed);
+}
+
+/// Bytes that remembered absences take: markers, and what clients write for them.
+pub fn absence_bytes() -> usize {
+    ABSENCES.load(Ordering::Relaxed).max(0) as usize
 }
 
 /// Leaves bytes out of the count from now on, or, negative, counts them again: a

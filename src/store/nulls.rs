@@ -10,11 +10,12 @@
 //!
 //! A marker takes 7 bytes and its slot in the index, 10 to 14 bytes, above its key.
 //! The oldest chunk goes when the share of memory is used up, or when all in it is
-//! over: markers have their own memory and never push out data. What is removed
+//! over: markers have their own share of memory and never push out data. What is removed
 //! before its time leaves a hole in its chunk until that goes.
 
 use std::collections::VecDeque;
 
+use super::memory;
 use crate::base::hash;
 
 const CHUNK: usize = 4096;
@@ -44,6 +45,8 @@ pub struct Nulls {
     index: Vec<u64>,
     count: usize,
     log_bytes: usize,
+    /// What was last told to the process's count.
+    published: usize,
     /// Markers that went to make room for others.
     pub evicted: u64,
 }
@@ -66,6 +69,7 @@ impl Nulls {
         while self.bytes() > bytes_max && self.count > 1 {
             self.evicted += self.drop_oldest() as u64;
         }
+        self.publish_bytes();
         true
     }
 
@@ -110,7 +114,17 @@ impl Nulls {
         if self.count == 0 {
             self.index = Vec::new();
         }
+        self.publish_bytes();
         gone
+    }
+
+    /// Tells the process's count what they take now.
+    fn publish_bytes(&mut self) {
+        let bytes = self.bytes();
+        if bytes != self.published {
+            memory::count_absences(bytes as isize - self.published as isize);
+            self.published = bytes;
+        }
     }
 
     /// Shows every marker that is not over, the oldest first: its key, and until when it
@@ -292,6 +306,12 @@ impl Nulls {
         for slot in old.into_iter().filter(|&slot| slot != EMPTY) {
             self.link(slot);
         }
+    }
+}
+
+impl Drop for Nulls {
+    fn drop(&mut self) {
+        memory::count_absences(-(self.published as isize));
     }
 }
 

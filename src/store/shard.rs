@@ -267,7 +267,12 @@ impl Shard {
         if at >= tables.len() {
             tables.resize_with(at + 1, || None);
         }
-        tables[at].get_or_insert_with(|| Box::new(Table::new(bits)))
+        tables[at].get_or_insert_with(|| {
+            Box::new(match id.is_sentinels() {
+                false => Table::new(bits),
+                true => Table::of_absences(bits),
+            })
+        })
     }
 
     /// A kind of table, by database.

@@ -278,6 +278,8 @@ pub struct Table {
     /// Where in the directory it goes on to close the gaps that growth leaves in pages.
     hand: usize,
     published: usize,
+    /// Its entries stand for absences, which have their own share of memory.
+    is_absent: bool,
     generation: Generation,
 }
 
@@ -302,8 +304,16 @@ impl Table {
             lines,
             hand: 0,
             published: 0,
+            is_absent: false,
             generation: Generation::default(),
         }
+    }
+
+    /// An empty table for what clients write for something absent.
+    pub fn of_absences(shard_bits: u8) -> Table {
+        let mut table = Table::new(shard_bits);
+        table.is_absent = true;
+        table
     }
 
     /// Number of entries, those past their deadline included.
@@ -925,9 +935,17 @@ impl Table {
     pub fn publish_bytes(&mut self) {
         let used = self.slab.used_bytes() + self.lines.used_bytes();
         if used != self.published {
-            memory::count_blocks(used as isize - self.published as isize);
-            self.published = used;
+            self.publish(used);
         }
+    }
+
+    fn publish(&mut self, used: usize) {
+        let more = used as isize - self.published as isize;
+        memory::count_blocks(more);
+        if self.is_absent {
+            memory::count_absences(more);
+        }
+        self.published = used;
     }
 }
 
@@ -944,7 +962,7 @@ impl Drop for Table {
                 unsafe { entry::destroy(&mut self.slab, address(bits)) };
             }
         }
-        memory::count_blocks(-(self.published as isize));
+        self.publish(0);
     }
 }
 

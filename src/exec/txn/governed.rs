@@ -221,7 +221,10 @@ impl<'a> Txn<'a> {
             written_ms: note.written_ms,
             reads: note.reads,
         };
-        kept.departed.insert(identity, record, entries);
+        // A flood of absences that push each other out leaves nothing worth its memory.
+        if !found.id.is_sentinels() || why != Reason::Evicted {
+            kept.departed.insert(identity, record, entries);
+        }
         let figures = &mut kept.figures;
         match why {
             Reason::Expired => figures.expired += 1,
