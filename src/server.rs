@@ -552,7 +552,7 @@ fn trim_buffers(engine: &Engine) {
 /// thread of its own.
 fn tend_memory() {
     let thread = thread::Builder::new().name("memory".into());
-    if let Err(error) = thread.spawn(|| slab::tend(PAGES_KEPT)) {
+    if let Err(error) = thread.spawn(slab::tend) {
         // The server is as good without, if a little slower and larger.
         crate::verbose!("No thread to tend the memory: {error}");
     }
@@ -562,6 +562,7 @@ fn every_second(engine: &Engine) {
     // Reading the figure keeps the peak true.
     memory::used_bytes();
     engine.keyspace.evictor().note_moment();
+    slab::release_unused(PAGES_KEPT);
     close_idle(engine);
     engine.service::<Leader>().tick(engine);
     save_if_due(engine);

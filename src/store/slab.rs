@@ -26,7 +26,7 @@ mod pool;
 
 use std::ptr::{self, NonNull};
 
-pub use pool::{pool_bytes, purge_beyond, tend};
+pub use pool::{pool_bytes, purge_beyond, release_unused, tend};
 
 use pool::{PAGE, POOL};
 

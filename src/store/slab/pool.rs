@@ -3,42 +3,51 @@
 //! costs one walk through the page tables less for its line, and one for its entry.
 //!
 //! A huge page comes all at once, which takes some tenths of a millisecond, or some
-//! milliseconds where the kernel must make room for one. So [`tend`], on a thread of
-//! its own, has the next chunk ready before it is needed; where it does not come after,
-//! the chunk is of small pages, which come one by one as they are used. (To make those
-//! huge later, by MADV_COLLAPSE, would keep whoever uses them waiting for a millisecond.)
+//! milliseconds where the kernel must make room for one; and to give much memory back
+//! takes milliseconds, too. So a thread of its own, [`tend`], has the next chunk ready
+//! before it is needed, and gives back what is free for long. Where no chunk is ready, one
+//! of small pages is begun, which come one by one as they are used. (To make those huge
+//! later, by MADV_COLLAPSE, would keep whoever uses them waiting for a millisecond.)
 //! Nothing here ever forks, which is what huge pages are feared for.
 //!
-//! **Rule that makes this sound:** a page stands once in one of the pool's lists, by
-//! itself or in its chunk, or belongs to the slab that took it. Only who has taken it out
-//! of the lists reads, writes or advises the kernel about it.
+//! That thread goes last, so it may be kept from running for long at any point. It must
+//! hold nothing then that others wait for: it never locks the pool, and what passes
+//! between it and them lies in the [`Exchange`], which they only look at.
+//!
+//! **Rule that makes this sound:** a page stands once in one of the pool's lists or in the
+//! exchange, by itself or in its chunk, or belongs to the slab or the thread that took it.
+//! Only who has taken it out reads, writes or advises the kernel about it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tikv_jemallocator::Jemalloc;
-
-use crate::base::clock;
 
 /// Bytes of a page.
 pub const PAGE: usize = 16 * 1024;
 /// Bytes of a chunk: of a huge page.
 const CHUNK: usize = 2 << 20;
 const PAGES: usize = CHUNK / PAGE;
+/// Most chunks that are ready.
+const READY_MAX: usize = 2;
 /// For so many seconds after the last chunk was begun the next ones are kept ready.
 const QUIET_MAX: u32 = 2;
-/// How often is seen to what can be given back.
-const TEND_EVERY: Duration = Duration::from_secs(1);
-/// The niceness of the thread that tends the pool.
+/// How long the thread that tends the pool sleeps where nobody wakes it.
+const SLEEP: Duration = Duration::from_millis(250);
+/// Its niceness.
 const PRIORITY: libc::c_int = 19;
 /// What the processor calls a page, at least.
 const SMALL_PAGE: usize = 4096;
 
 /// Free pages of the process, and how much was mapped for them.
 pub struct Pool {
+    exchange: &'static Exchange,
     free: Vec<Page>,
     /// The rest of the newest chunk.
     rest: Vec<Page>,
@@ -46,11 +55,31 @@ pub struct Pool {
     purged: Vec<Page>,
     /// Whole chunks without physical memory.
     bare: Vec<Page>,
-    /// Chunks that are ready for use.
-    ready: Vec<Page>,
+    /// Pages that are being given back.
+    leaving: usize,
     /// Since a chunk was last begun, how often it was asked whether one was.
     quiet: u32,
-    mapped_bytes: usize,
+}
+
+/// What passes between those who use the pool and the thread that tends it.
+struct Exchange {
+    /// Chunks that are ready for use.
+    ready: [AtomicPtr<u8>; READY_MAX],
+    /// How many of them there should be.
+    wanted: AtomicUsize,
+    /// One without physical memory, to be made ready.
+    bare: AtomicPtr<u8>,
+    /// Chunks that were mapped, by anybody.
+    mapped: AtomicUsize,
+    /// Whoever uses the pool tries to lock this, and lets it be for a while otherwise.
+    unused: Mutex<Unused>,
+}
+
+/// Pages whose memory is to be given back, and those whose was.
+#[derive(Default)]
+struct Unused {
+    leaving: Vec<Page>,
+    gone: Vec<Page>,
 }
 
 /// Memory that nobody uses: a page, or the first of a chunk.
@@ -60,10 +89,11 @@ struct Page(NonNull<u8>);
 // SAFETY: nobody uses its memory; it is tied to no thread.
 unsafe impl Send for Page {}
 
+static EXCHANGE: Exchange = Exchange::new();
 /// The process's.
-pub static POOL: Mutex<Pool> = Mutex::new(Pool::new());
-/// Notified when a chunk is to be made ready.
-static WANTED: Condvar = Condvar::new();
+pub static POOL: Mutex<Pool> = Mutex::new(Pool::new(&EXCHANGE));
+/// Who tends it.
+static TENDER: OnceLock<Thread> = OnceLock::new();
 
 impl Page {
     fn chunk(self) -> usize {
@@ -91,16 +121,88 @@ impl Page {
     }
 }
 
+impl Exchange {
+    const fn new() -> Exchange {
+        Exchange {
+            ready: [const { AtomicPtr::new(ptr::null_mut()) }; READY_MAX],
+            wanted: AtomicUsize::new(0),
+            bare: AtomicPtr::new(ptr::null_mut()),
+            mapped: AtomicUsize::new(0),
+            unused: Mutex::new(Unused {
+                leaving: Vec::new(),
+                gone: Vec::new(),
+            }),
+        }
+    }
+
+    fn map(&self) -> Page {
+        let layout = Layout::from_size_align(CHUNK, CHUNK).expect("constants make a valid layout");
+        // SAFETY: the layout is not empty. Not by way of the counting
+        // allocator: see the head of `memory`.
+        let chunk = unsafe { Jemalloc.alloc(layout) };
+        let Some(chunk) = NonNull::new(chunk) else {
+            handle_alloc_error(layout);
+        };
+        self.mapped.fetch_add(1, Ordering::Relaxed);
+        Page(chunk)
+    }
+
+    fn take_ready(&self) -> Option<Page> {
+        self.ready.iter().find_map(take)
+    }
+
+    fn count_ready(&self) -> usize {
+        self.ready.iter().filter(|slot| is_taken(slot)).count()
+    }
+
+    /// For the thread that tends the pool: makes one more chunk ready; false where there
+    /// are enough.
+    fn make_ready(&self) -> bool {
+        let Some(slot) = self.ready.iter().find(|slot| !is_taken(slot)) else {
+            return false;
+        };
+        if self.count_ready() >= self.wanted.load(Ordering::Relaxed) {
+            return false;
+        }
+        let chunk = take(&self.bare).unwrap_or_else(|| self.map());
+        chunk.make_huge();
+        // Nobody else fills slots.
+        slot.store(chunk.0.as_ptr(), Ordering::Release);
+        true
+    }
+
+    /// For the same: gives the memory of what nobody needs back.
+    fn give_back(&self) {
+        let leaving = std::mem::take(&mut self.unused.lock().leaving);
+        if !leaving.is_empty() {
+            let gone = purge(leaving);
+            self.unused.lock().gone.extend(gone);
+        }
+    }
+}
+
+/// Takes what is in a slot.
+fn take(slot: &AtomicPtr<u8>) -> Option<Page> {
+    if !is_taken(slot) {
+        return None;
+    }
+    NonNull::new(slot.swap(ptr::null_mut(), Ordering::Acquire)).map(Page)
+}
+
+fn is_taken(slot: &AtomicPtr<u8>) -> bool {
+    !slot.load(Ordering::Relaxed).is_null()
+}
+
 impl Pool {
-    const fn new() -> Pool {
+    const fn new(exchange: &'static Exchange) -> Pool {
         Pool {
+            exchange,
             free: Vec::new(),
             rest: Vec::new(),
             purged: Vec::new(),
             bare: Vec::new(),
-            ready: Vec::new(),
+            leaving: 0,
             quiet: QUIET_MAX,
-            mapped_bytes: 0,
         }
     }
 
@@ -122,48 +224,76 @@ impl Pool {
     /// The first page of another chunk.
     #[cold]
     fn begin_chunk(&mut self) -> Page {
-        let chunk = self.ready.pop().or_else(|| self.bare.pop());
-        let chunk = chunk.unwrap_or_else(|| self.map());
+        let chunk = self.exchange.take_ready().or_else(|| self.bare.pop());
+        let chunk = chunk.unwrap_or_else(|| self.exchange.map());
         self.rest.extend(chunk.pages());
         self.quiet = 0;
-        if self.ready.len() < self.wanted() {
-            WANTED.notify_one();
-        }
+        self.ask_for_more();
         self.rest.pop().unwrap_or(chunk)
     }
 
-    fn map(&mut self) -> Page {
-        let layout = Layout::from_size_align(CHUNK, CHUNK).expect("constants make a valid layout");
-        // SAFETY: the layout is not empty. Not by way of the counting
-        // allocator: see the head of `memory`.
-        let chunk = unsafe { Jemalloc.alloc(layout) };
-        let Some(chunk) = NonNull::new(chunk) else {
-            handle_alloc_error(layout);
-        };
-        self.mapped_bytes += CHUNK;
-        Page(chunk)
+    fn ask_for_more(&mut self) {
+        let exchange = self.exchange;
+        let wanted = self.wanted();
+        exchange.wanted.store(wanted, Ordering::Relaxed);
+        if exchange.count_ready() >= wanted {
+            return;
+        }
+        if !is_taken(&exchange.bare)
+            && let Some(bare) = self.bare.pop()
+        {
+            // Nobody fills it but who holds the pool.
+            exchange.bare.store(bare.0.as_ptr(), Ordering::Release);
+        }
+        if let Some(tender) = TENDER.get() {
+            tender.unpark();
+        }
     }
 
     /// How many chunks should be ready: none for a few keys or while these are not growing
     /// more, and otherwise no more than what is a small part of their memory.
     fn wanted(&self) -> usize {
-        match self.mapped_bytes / CHUNK {
+        match self.exchange.mapped.load(Ordering::Relaxed) {
             _ if self.quiet == QUIET_MAX => 0,
             0..4 => 0,
             4..128 => 1,
-            _ => 2,
+            _ => READY_MAX,
         }
     }
 
-    /// Takes what is ready where nobody has wanted it for a while.
+    /// Free pages beyond `kept` bytes.
+    fn take_free(&mut self, kept: usize) -> Vec<Page> {
+        let kept = (kept / PAGE).min(self.free.len());
+        self.free.split_off(kept)
+    }
+
+    /// What is ready where nobody has wanted it for a while.
     fn take_unwanted(&mut self) -> Vec<Page> {
         self.quiet = (self.quiet + 1).min(QUIET_MAX);
         let mut pages = Vec::new();
         if self.quiet == QUIET_MAX {
+            self.exchange.wanted.store(0, Ordering::Relaxed);
             pages.append(&mut self.rest);
-            pages.extend(self.ready.drain(..).flat_map(Page::pages));
+            while let Some(chunk) = self.exchange.take_ready() {
+                pages.extend(chunk.pages());
+            }
         }
         pages
+    }
+
+    /// Has given back what is free beyond `kept` bytes and what is ready in vain, and takes
+    /// in what was given back since.
+    fn exchange_unused(&mut self, kept: usize) {
+        let Some(mut unused) = self.exchange.unused.try_lock() else {
+            return;
+        };
+        let gone = std::mem::take(&mut unused.gone);
+        self.leaving -= gone.len();
+        self.add_purged(gone);
+        let mut leaving = self.take_free(kept);
+        leaving.append(&mut self.take_unwanted());
+        self.leaving += leaving.len();
+        unused.leaving.append(&mut leaving);
     }
 
     /// Takes in pages, in order, whose memory was given back.
@@ -180,23 +310,34 @@ impl Pool {
 /// Bytes mapped for all slabs, and how many of them lie in free pages.
 pub fn pool_bytes() -> (usize, usize) {
     let pool = POOL.lock();
-    let pages = pool.free.len() + pool.rest.len() + pool.purged.len();
-    let chunks = pool.bare.len() + pool.ready.len();
-    (pool.mapped_bytes, pages * PAGE + chunks * CHUNK)
+    let pages = pool.free.len() + pool.rest.len() + pool.purged.len() + pool.leaving;
+    let handed = EXCHANGE.count_ready() + usize::from(is_taken(&EXCHANGE.bare));
+    let free = pages * PAGE + (pool.bare.len() + handed) * CHUNK;
+    let mapped = EXCHANGE.mapped.load(Ordering::Relaxed) * CHUNK;
+    (mapped, free.min(mapped))
 }
 
 /// Gives the physical memory behind free pages back to the operating system,
-/// but for `kept` bytes of them.
+/// but for `kept` bytes of them, at once.
 pub fn purge_beyond(kept: usize) {
-    let pages = {
-        let mut pool = POOL.lock();
-        let kept = (kept / PAGE).min(pool.free.len());
-        pool.free.split_off(kept)
-    };
-    purge(pages);
+    let pages = POOL.lock().take_free(kept);
+    if !pages.is_empty() {
+        let gone = purge(pages);
+        POOL.lock().add_purged(gone);
+    }
 }
 
-fn purge(mut pages: Vec<Page>) {
+/// Has what is free beyond `kept` bytes, and what is ready for growth where there is none,
+/// given back soon; to be called once a second.
+pub fn release_unused(kept: usize) {
+    POOL.lock().exchange_unused(kept);
+    if let Some(tender) = TENDER.get() {
+        tender.unpark();
+    }
+}
+
+/// Gives the memory behind pages back; they come back in order.
+fn purge(mut pages: Vec<Page>) -> Vec<Page> {
     pages.sort_unstable();
     for run in pages.chunk_by(|a, b| a.chunk() == b.chunk() && is_next(*a, *b)) {
         let (at, bytes) = (run[0].0.as_ptr().cast(), run.len() * PAGE);
@@ -208,41 +349,23 @@ fn purge(mut pages: Vec<Page>) {
             unsafe { libc::madvise(at, bytes, libc::MADV_NOHUGEPAGE) };
         }
     }
-    if !pages.is_empty() {
-        POOL.lock().add_purged(pages);
-    }
+    pages
 }
 
 fn is_next(a: Page, b: Page) -> bool {
     a.0.as_ptr().addr() + PAGE == b.0.as_ptr().addr()
 }
 
-/// Has chunks ready, and gives back what is free beyond `kept` bytes and what is ready for
-/// growth where there is none, for as long as the process runs: for a thread of its own.
-/// Giving much back takes milliseconds, too.
-pub fn tend(kept: usize) {
+/// Has chunks ready, and gives back what nobody needs, for as long as the process runs:
+/// for a thread of its own.
+pub fn tend() {
     // Whoever serves clients goes first. SAFETY: the call touches no memory of ours.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, PRIORITY) };
-    let mut next_ns = clock::mono_ns() + TEND_EVERY.as_nanos() as u64;
+    let _ = TENDER.set(thread::current());
     loop {
-        let wanted = {
-            let mut pool = POOL.lock();
-            let is_wanted = |pool: &Pool| pool.ready.len() < pool.wanted();
-            if !is_wanted(&pool) {
-                WANTED.wait_for(&mut pool, TEND_EVERY);
-            }
-            is_wanted(&pool).then(|| pool.bare.pop().unwrap_or_else(|| pool.map()))
-        };
-        if let Some(chunk) = wanted {
-            chunk.make_huge();
-            POOL.lock().ready.push(chunk);
-        }
-        if clock::mono_ns() >= next_ns {
-            purge_beyond(kept);
-            let unwanted = POOL.lock().take_unwanted();
-            purge(unwanted);
-            next_ns = clock::mono_ns() + TEND_EVERY.as_nanos() as u64;
-        }
+        while EXCHANGE.make_ready() {}
+        EXCHANGE.give_back();
+        thread::park_timeout(SLEEP);
     }
 }
 
@@ -250,14 +373,22 @@ pub fn tend(kept: usize) {
 mod tests {
     use super::*;
 
+    fn pool() -> Pool {
+        Pool::new(Box::leak(Box::new(Exchange::new())))
+    }
+
+    fn mapped(pool: &Pool) -> usize {
+        pool.exchange.mapped.load(Ordering::Relaxed)
+    }
+
     #[test]
     fn pages_do_not_overlap_and_come_back() {
-        let mut pool = Pool::new();
+        let mut pool = pool();
         let mut pages: Vec<_> = (0..3 * PAGES).map(|_| pool.take()).collect();
-        assert_eq!(pool.mapped_bytes, 3 * CHUNK);
+        assert_eq!(mapped(&pool), 3);
         pages.iter().for_each(|&page| pool.give(page));
         let mut again: Vec<_> = (0..3 * PAGES).map(|_| pool.take()).collect();
-        assert_eq!(pool.mapped_bytes, 3 * CHUNK);
+        assert_eq!(mapped(&pool), 3);
         pages.sort_unstable();
         again.sort_unstable();
         assert_eq!(pages, again);
@@ -270,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_of_a_chunk_as_a_whole_can_become_huge_again() {
-        let mut pool = Pool::new();
+        let mut pool = pool();
         let mut pages: Vec<_> = (0..PAGES + 2).map(|_| Page(pool.take())).collect();
         let last = pages.pop().expect("they are more");
         pages.sort_unstable();
@@ -280,15 +411,15 @@ mod tests {
         let rest: Vec<_> = (0..PAGES - 1).map(|_| Page(pool.take())).collect();
         assert!(rest.iter().all(|page| page.chunk() == last.chunk()));
         assert_ne!(Page(pool.take()).chunk(), last.chunk());
-        assert_eq!((pool.bare.len(), pool.mapped_bytes), (0, 2 * CHUNK));
+        assert_eq!((pool.bare.len(), mapped(&pool)), (0, 2));
     }
 
     #[test]
     fn the_more_is_in_use_the_more_is_ready() {
-        let mut pool = Pool::new();
+        let mut pool = pool();
         pool.take();
         let wanted = |pool: &mut Pool, chunks: usize| {
-            pool.mapped_bytes = chunks * CHUNK;
+            pool.exchange.mapped.store(chunks, Ordering::Relaxed);
             pool.wanted()
         };
         assert_eq!(
@@ -299,18 +430,47 @@ mod tests {
 
     #[test]
     fn what_is_ready_is_given_back_when_nobody_has_wanted_it_for_some_seconds() {
-        let mut pool = Pool::new();
-        pool.take();
-        pool.mapped_bytes = 4 * CHUNK;
-        let chunk = pool.map();
-        pool.ready.push(chunk);
-        assert!((1..QUIET_MAX).all(|_| pool.take_unwanted().is_empty()));
-        let mut pages = pool.take_unwanted();
-        pages.sort_unstable();
-        assert_eq!((pages.len(), pool.wanted()), (2 * PAGES - 1, 0));
-        pool.add_purged(pages);
-        assert_eq!(pool.bare, [chunk]);
+        let mut pool = pool();
+        let exchange = pool.exchange;
+        assert!(!exchange.make_ready(), "nobody wants it");
+        let pages: Vec<_> = (0..3 * PAGES + 1).map(|_| pool.take()).collect();
+        assert!(
+            exchange.make_ready() && !exchange.make_ready(),
+            "one is enough"
+        );
+        assert_eq!((mapped(&pool), exchange.count_ready()), (5, 1));
+        for _ in 1..QUIET_MAX {
+            pool.exchange_unused(0);
+            exchange.give_back();
+            assert_eq!((pool.leaving, exchange.count_ready()), (0, 1));
+        }
+        pool.exchange_unused(0);
+        assert_eq!((pool.leaving, exchange.count_ready()), (2 * PAGES - 1, 0));
+        assert!(!exchange.make_ready(), "nobody wants it any more");
+        exchange.give_back();
+        pool.exchange_unused(0);
+        let (bare, purged) = (pool.bare.len(), pool.purged.len());
+        assert_eq!((pool.leaving, bare, purged), (0, 1, PAGES - 1));
         (0..PAGES).for_each(|_| _ = pool.take());
-        assert_eq!(pool.wanted(), 1, "it grows again");
+        assert_eq!((pool.wanted(), pool.bare.len()), (1, 0), "it grows again");
+        assert_eq!(mapped(&pool), 5);
+        drop(pages);
+    }
+
+    #[test]
+    fn a_bare_chunk_is_made_ready_before_another_is_mapped() {
+        let mut pool = pool();
+        let pages: Vec<_> = (0..6 * PAGES).map(|_| Page(pool.take())).collect();
+        let mut chunks: Vec<_> = pages.chunks(PAGES).map(<[Page]>::to_vec).collect();
+        for chunk in &mut chunks[..2] {
+            chunk.sort_unstable();
+            pool.add_purged(chunk.clone());
+        }
+        assert_eq!(pool.bare.len(), 2);
+        pool.take();
+        // One was begun, and the other one handed over.
+        assert_eq!(pool.bare.len(), 0);
+        assert!(pool.exchange.make_ready());
+        assert_eq!((mapped(&pool), pool.exchange.count_ready()), (6, 1));
     }
 }
