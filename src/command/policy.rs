@@ -7,7 +7,6 @@
 use std::fmt::Write;
 
 use super::help;
-use crate::base::hash;
 use crate::config::policy::{Mode, Policy, show_ms};
 use crate::config::{Defined, LoadError};
 use crate::exec::context::Ctx;
@@ -335,7 +334,7 @@ fn explain(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         .map(|(_, p)| &**p)
         .collect();
     let captures = policy.pattern.captures(key.bytes).unwrap_or_default();
-    let (verdict, why) = verdict(policy, key.digest);
+    let (verdict, why) = verdict(policy, key.bytes);
 
     let reply = &mut ctx.reply;
     reply.map(12);
@@ -366,7 +365,7 @@ fn explain(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     reply.bulk(b"in-force-reason");
     reply.bulk(why.as_bytes());
     reply.bulk(b"rollout-place");
-    reply.int(rollout_place(key.digest) as i64);
+    reply.int(Policy::rollout_place(key.bytes) as i64);
     reply.bulk(b"tags");
     reply.array(policy.tags.len());
     for tag in &policy.tags {
@@ -407,15 +406,10 @@ fn why_it_lost(policy: &Policy, winner: &Policy) -> String {
     }
 }
 
-/// Where of a hundred a key stands; it is among the first P of `rollout P%` or not.
-fn rollout_place(digest: u64) -> u64 {
-    hash::spread(digest) % 100
-}
-
 /// Whether a policy is in force for a key, and why: `yes`, `no`, `shadow`, or for
 /// some `users` only.
-fn verdict(policy: &Policy, digest: u64) -> (&'static str, String) {
-    let (place, rollout) = (rollout_place(digest), policy.rollout_percent);
+fn verdict(policy: &Policy, key: &[u8]) -> (&'static str, String) {
+    let (place, rollout) = (Policy::rollout_place(key), policy.rollout_percent);
     if policy.mode == Mode::No {
         return ("no", "enabled is no".into());
     }

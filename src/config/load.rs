@@ -2,11 +2,9 @@
 //! then the command line. The last line that sets a parameter wins; `save` lines
 //! add up.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 
 use super::grammar;
@@ -218,30 +216,11 @@ impl Loader {
             return Err(place.refuse("include nested too deep"));
         }
         self.depth += 1;
-        for path in include::files(pattern, &self.folder()) {
+        for path in include::files(pattern, &self.state.folder()) {
             self.read_file(&path)?;
         }
         self.depth -= 1;
         Ok(())
-    }
-
-    /// The `dir` in force.
-    fn folder(&self) -> PathBuf {
-        match &self.state.values[param::DIR.index()] {
-            Value::Text(path) => OsStr::from_bytes(path).into(),
-            _ => PathBuf::new(),
-        }
-    }
-
-    /// The file of policies, where there is one; a relative path is taken from the
-    /// `dir` in force.
-    fn policy_file(&self) -> Option<PathBuf> {
-        match &self.state.values[param::POLICYFILE.index()] {
-            Value::Text(path) if !path.is_empty() => {
-                Some(self.folder().join(OsStr::from_bytes(path)))
-            }
-            _ => None,
-        }
     }
 
     fn keep(&mut self, name: String, args: &[&[u8]], place: Place) {
@@ -251,8 +230,7 @@ impl Loader {
 
     /// The settings, where the lines go together.
     fn finish(self, file: Option<PathBuf>) -> Result<Settings, LoadError> {
-        let policy_file = self.policy_file();
-        if policy_file.is_some()
+        if self.state.policy_file().is_some()
             && let Some(first) = self.policies.all().first()
         {
             return Err(first
@@ -260,7 +238,7 @@ impl Loader {
                 .refuse("policy lines and a policyfile exclude each other"));
         }
         let settings = Settings::new(self.state, file, self.directives);
-        let settings = settings.with_policies(self.policies, policy_file);
+        let settings = settings.with_policies(self.policies);
         if settings.flag(param::CLUSTER_ENABLED) && settings.replica_of().is_some() {
             return Err(LoadError::Refused {
                 place: None,

@@ -213,7 +213,7 @@ params! {
         .in_force();
 
     /// The file of policies; empty for none.
-    POLICYFILE: Text("policyfile", "").immutable().in_force();
+    POLICYFILE: Text("policyfile", "").protected().in_force();
 
     // The keyspace and its memory.
 

@@ -6,17 +6,20 @@
 //! with parameters, so that a server may be started once more with the command line
 //! whose policies CONFIG REWRITE has written into its file.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::mem;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::grammar;
-use super::kind::os_reason;
+use super::kind::{Value, os_reason};
 use super::load::{LoadError, Place, Source};
+use super::param;
 use super::policy::Policy;
 use super::rewrite;
-use super::settings::Settings;
+use super::settings::{Settings, State};
 
 /// What a line that defines a policy begins with.
 const WORD: &[u8] = b"policy";
@@ -110,9 +113,9 @@ pub fn of_line(line: &[u8]) -> Option<Result<Policy, String>> {
 }
 
 impl Settings {
-    /// The file of policies, where `policyfile` names one.
-    pub fn policy_file(&self) -> Option<&Path> {
-        self.policy_file.as_deref()
+    /// The file of policies, where `policyfile` names one now.
+    pub fn policy_file(&self) -> Option<PathBuf> {
+        self.state.read().policy_file()
     }
 
     /// The policies of the configuration, by the order of their definition: those of
@@ -123,7 +126,7 @@ impl Settings {
     /// That file cannot be read, or its first line that is wrong.
     pub fn policies(&self) -> Result<Vec<Defined>, LoadError> {
         let policies = match self.policy_file() {
-            Some(path) => Policies::read_file(path)?.0,
+            Some(path) => Policies::read_file(&path)?.0,
             None => self.policies.all().to_vec(),
         };
         self.note_defined(policies.iter().map(|d| &d.policy));
@@ -152,16 +155,43 @@ impl Settings {
             return Ok(false);
         };
         let _turn = self.writer.lock();
-        let mut text = Vec::new();
         let policies = policies();
-        for policy in &policies {
-            text.extend(line(policy));
-            text.push(b'\n');
-        }
-        rewrite::replace(path, &text)?;
+        write_file(&path, &policies)?;
         self.note_defined(policies.iter());
         Ok(true)
     }
+}
+
+impl State {
+    /// The file of policies, where there is one; a relative path is taken from the
+    /// `dir` in force.
+    pub(super) fn policy_file(&self) -> Option<PathBuf> {
+        let file = self.path(param::POLICYFILE.index());
+        let is_there = !file.as_os_str().is_empty();
+        is_there.then(|| self.folder().join(file))
+    }
+
+    /// The `dir` in force.
+    pub(super) fn folder(&self) -> &Path {
+        self.path(param::DIR.index())
+    }
+
+    fn path(&self, index: usize) -> &Path {
+        match &self.values[index] {
+            Value::Text(path) => Path::new(OsStr::from_bytes(path)),
+            _ => Path::new(""),
+        }
+    }
+}
+
+/// Writes a file of policies, atomically.
+pub(super) fn write_file(path: &Path, policies: &[Policy]) -> io::Result<()> {
+    let mut text = Vec::new();
+    for policy in policies {
+        text.extend(line(policy));
+        text.push(b'\n');
+    }
+    rewrite::replace(path, &text)
 }
 
 impl Place {
@@ -258,7 +288,7 @@ mod tests {
         let dir = folder.path().display();
         let text = format!("dir {dir}\npolicyfile p\n");
         let settings = load(&folder.write("a.conf", &text)).expect("loads");
-        assert_eq!(settings.policy_file(), Some(&*path));
+        assert_eq!(settings.policy_file().as_deref(), Some(&*path));
         assert_eq!(names(&settings), ["a a:* ttl 1s", "b b:*"]);
 
         folder.write("p", "policy a a:*\nhz 5\n");

@@ -7,8 +7,10 @@
 //! what still differs, because an included file says otherwise, is appended.
 //!
 //! The policies in force are written as `policy` lines, unless they have a file of
-//! their own. Those of an included file stay there; where one of them is no longer in
-//! force as it stands there, nothing is rewritten.
+//! their own. That one is left alone where it is there and the config file has no such
+//! lines; else `policyfile` is new: the policies are written there, and the lines go.
+//! Those of an included file stay there; where one of them is no longer in force as it
+//! stands there, or there is a `policyfile` now, nothing is rewritten.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -86,14 +88,24 @@ impl Settings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let values = self.state.read().values.clone();
-        // Those of a file of their own are none of this one's business.
-        let policies = self.policy_file().is_none().then(policies);
-        let new = rewritten(&old, &values, policies.as_deref(), file, extent)?;
-        replace(file, &new)?;
-        if let Some(policies) = policies {
+        let (values, policy_file) = {
+            let state = self.state.read();
+            (state.values.clone(), state.policy_file())
+        };
+        let Some(policy_file) = policy_file else {
+            let policies = policies();
+            let new = rewritten(&old, &values, &policies, file, extent)?;
+            replace(file, &new)?;
+            self.note_defined(policies.iter());
+            return Ok(());
+        };
+        let new = rewritten(&old, &values, &[], file, extent)?;
+        if !policy_file.exists() || !Lines::parse(&old).policies.is_empty() {
+            let policies = policies();
+            policies::write_file(&policy_file, &policies)?;
             self.note_defined(policies.iter());
         }
+        replace(file, &new)?;
         Ok(())
     }
 }
@@ -136,7 +148,7 @@ impl std::error::Error for RewriteError {}
 fn rewritten(
     old: &[u8],
     values: &[Value],
-    policies: Option<&[Policy]>,
+    policies: &[Policy],
     file: &Path,
     extent: Extent,
 ) -> Result<Vec<u8>, RewriteError> {
@@ -144,9 +156,7 @@ fn rewritten(
     for (index, value) in values.iter().enumerate() {
         text.set(index, value, extent);
     }
-    if let Some(policies) = policies {
-        text.define(&not_included(policies, &text, file)?);
-    }
+    text.define(&not_included(policies, &text, file)?);
     let mut loader = Loader::new();
     // Where an included file cannot be read, this one is as good as it can be.
     if loader

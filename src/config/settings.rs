@@ -33,7 +33,6 @@ pub struct Settings {
     pub(super) file: Option<PathBuf>,
     directives: Vec<Directive>,
     pub(super) policies: Policies,
-    pub(super) policy_file: Option<PathBuf>,
     /// The policies that the configuration defined when it was last read or written.
     pub(super) defined_policies: Mutex<Vec<Box<str>>>,
 }
@@ -106,23 +105,14 @@ impl Settings {
             file,
             directives,
             policies: Policies::default(),
-            policy_file: None,
             defined_policies: Mutex::default(),
         };
         settings.publish(state);
         settings
     }
 
-    pub(super) fn with_policies(
-        self,
-        policies: Policies,
-        policy_file: Option<PathBuf>,
-    ) -> Settings {
-        Settings {
-            policies,
-            policy_file,
-            ..self
-        }
+    pub(super) fn with_policies(self, policies: Policies) -> Settings {
+        Settings { policies, ..self }
     }
 
     /// A number, in the unit that the handle's docs name.

@@ -18,7 +18,7 @@ pub use pattern::{Captures, Pattern, Template, escape};
 pub use times::{read_ms, show_ms};
 
 use super::grammar;
-use crate::base::{num, units};
+use crate::base::{hash, num, units};
 
 /// The longest name of a policy, in bytes.
 pub const NAME_MAX: usize = 64;
@@ -394,6 +394,19 @@ impl Policy {
             && self.memory_max_bytes == 0
     }
 
+    /// Where of a hundred a key stands; it is among the first P of `rollout P%` or not.
+    /// The same in every process: who restarts, or another node, rolls out to the same
+    /// keys.
+    pub fn rollout_place(key: &[u8]) -> u64 {
+        hash::spread(hash::lasting_digest(key)) % 100
+    }
+
+    /// Whether it has come to a key.
+    #[inline]
+    pub fn has_come_to(&self, key: &[u8]) -> bool {
+        self.rollout_percent >= 100 || Policy::rollout_place(key) < self.rollout_percent.into()
+    }
+
     /// The options that are not what they would be by default, each with a value,
     /// as [`Policy::parse`] reads them.
     pub fn options(&self) -> Vec<(&'static str, String)> {
@@ -496,6 +509,24 @@ mod tests {
 
     fn parse(line: &str) -> Result<Policy, String> {
         Policy::parse(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn who_is_in_a_rollout_does_not_depend_on_the_process() {
+        let place = |key: &str| Policy::rollout_place(key.as_bytes());
+        // As any other process has them, on any machine.
+        let places = ["user:1", "user:2", "cart:1", ""].map(place);
+        assert_eq!(places, [60, 75, 80, 2]);
+        let mut policy = Policy::parse(&["p", "*", "rollout", "50%"]).expect("a policy");
+        let keys: Vec<String> = (0..1000).map(|n| format!("user:{n}")).collect();
+        let mut before = 0;
+        for percent in [0, 1, 25, 50, 99, 100] {
+            policy.rollout_percent = percent;
+            let is_in = |key: &&String| policy.has_come_to(key.as_bytes());
+            let now = keys.iter().filter(is_in).count();
+            assert!(now >= before && now.abs_diff(usize::from(percent) * 10) < 60);
+            before = now;
+        }
     }
 
     #[test]

@@ -210,6 +210,43 @@ fn policies_of_an_included_file_stay_there_or_nothing_is_rewritten() {
 }
 
 #[test]
+fn a_policyfile_that_is_named_at_run_time_takes_over_what_the_config_file_said() {
+    let folder = Folder::new("policyfile-changed");
+    let dir = folder.path().display();
+    let text = format!("dir {dir}\nenable-protected-configs yes\npolicy a a:*\nhz 20\n");
+    let path = folder.write("a.conf", &text);
+    let settings = load(&path).expect("loads");
+    let lines = ["a a:* ttl 1m", "b b:*"];
+    set(&settings, &[("policyfile", "mine")]);
+    let now = rewrite_with(&settings, &lines);
+    assert!(
+        now.contains("\npolicyfile \"mine\"\n") && !now.contains("policy a"),
+        "{now}"
+    );
+    let own = folder.path().join("mine");
+    let saved = fs::read_to_string(&own).expect("text");
+    assert_eq!(saved, "policy a a:* ttl 1m\npolicy b b:*\n");
+    let again = load(&path).expect("loads again");
+    assert_eq!(again.policies().expect("policies").len(), 2);
+
+    // From now on it is none of CONFIG REWRITE's business, unless it is gone.
+    rewrite_with(&settings, &["b b:*"]);
+    assert_eq!(fs::read_to_string(&own).expect("text"), saved);
+    fs::remove_file(&own).expect("removed");
+    rewrite_with(&settings, &["b b:*"]);
+    assert_eq!(fs::read_to_string(&own).expect("text"), "policy b b:*\n");
+
+    // And back.
+    set(&settings, &[("policyfile", "")]);
+    let now = rewrite_with(&settings, &lines);
+    assert!(
+        now.ends_with("policy a a:* ttl 1m\npolicy b b:*\n"),
+        "{now}"
+    );
+    assert!(load(&path).is_ok());
+}
+
+#[test]
 fn policies_of_the_command_line_are_written_and_given_again() {
     let folder = Folder::new("policies-options");
     let path = folder.write("a.conf", "policy a a:*\n");
@@ -275,10 +312,10 @@ proptest! {
         prop_assert!(loader.read_text(&source, lines.join("\n").as_bytes()).is_ok());
         let mut values = loader.state.values;
         values[param::HZ.index()] = Value::Number(hz);
-        let text = rewritten(lines.join("\n").as_bytes(), &values, Some(&[]), file, Extent::Changed).expect("a text");
+        let text = rewritten(lines.join("\n").as_bytes(), &values, &[], file, Extent::Changed).expect("a text");
         let mut again = Loader::new();
         prop_assert!(again.read_text(&source, &text).is_ok());
         prop_assert_eq!(&again.state.values, &values);
-        prop_assert_eq!(rewritten(&text, &values, Some(&[]), file, Extent::Changed).expect("a text"), text);
+        prop_assert_eq!(rewritten(&text, &values, &[], file, Extent::Changed).expect("a text"), text);
     }
 }

@@ -110,10 +110,10 @@ impl Caller {
 impl<'a> Txn<'a> {
     /// The policy in force for a key of a slot and this client.
     #[inline]
-    pub(super) fn in_force(&self, shard: usize, slot: Slot, digest: u64) -> Option<InForce<'a>> {
+    pub(super) fn in_force(&self, shard: usize, slot: Slot, key: &[u8]) -> Option<InForce<'a>> {
         let rules = &self.locked.shard(shard).rules;
         let policy = rules.get(slot)?;
-        if !policy.is_for_all() && !self.is_concerned(policy, digest) {
+        if !policy.is_for_all() && !self.is_concerned(policy, key) {
             return None;
         }
         Some(InForce {
@@ -127,10 +127,8 @@ impl<'a> Txn<'a> {
     }
 
     /// Whether a policy that is not for all is for this client and key.
-    fn is_concerned(&self, policy: &Policy, digest: u64) -> bool {
-        policy.mode != Mode::No
-            && self.caller.is_among(&policy.users)
-            && is_rolled_out(policy, digest)
+    fn is_concerned(&self, policy: &Policy, key: &[u8]) -> bool {
+        policy.mode != Mode::No && self.caller.is_among(&policy.users) && policy.has_come_to(key)
     }
 
     /// Finds a key where there are policies or outstanding invalidations.
@@ -313,7 +311,7 @@ impl<'a> Txn<'a> {
         if rules.get(slot).is_none_or(|p| p.cascade.is_empty()) {
             return;
         }
-        let in_force = self.in_force(shard, slot, hash::digest(key));
+        let in_force = self.in_force(shard, slot, key);
         let Some(in_force) = in_force.filter(|p| !p.is_shadow) else {
             return;
         };
@@ -401,7 +399,7 @@ impl<'a> Txn<'a> {
 
     /// An entry of a policy was read: counts, notes, and prolongs what is idle.
     pub(super) fn note_hit(&mut self, key: &Key<'_>, found: Found) {
-        let policy = self.in_force(found.shard, found.id.slot(), key.digest);
+        let policy = self.in_force(found.shard, found.id.slot(), key.bytes);
         self.note_hit_by(key, found, policy.as_ref());
     }
 
@@ -479,7 +477,7 @@ impl<'a> Txn<'a> {
         let (db, now_ms, epoch) = (self.db, self.now_ms, self.epoch);
         let owner = self.locked.shard_mut(shard);
         let slot = key.slot(&owner.rules);
-        if self.in_force(shard, slot, key.digest).is_none() {
+        if self.in_force(shard, slot, key.bytes).is_none() {
             return;
         }
         let owner = self.locked.shard_mut(shard);
@@ -603,7 +601,7 @@ impl<'a> Txn<'a> {
     ) -> Option<u64> {
         let shard = self.keyspace.shard_of(key.digest);
         let slot = key.slot(&self.locked.shard(shard).rules);
-        let policy = self.in_force(shard, slot, key.digest);
+        let policy = self.in_force(shard, slot, key.bytes);
         self.put_under(policy.as_ref(), slot, db, key, found, write)
     }
 
@@ -852,7 +850,7 @@ impl<'a> Txn<'a> {
         // Brings home what is there, so that it is replaced.
         let there = self.sight(shard, db, key);
         let slot = key.slot(&self.locked.shard(shard).rules);
-        let policy = self.in_force(shard, slot, key.digest);
+        let policy = self.in_force(shard, slot, key.bytes);
         let life = Life {
             asked: draft.deadline.map_or(Deadline::Never, Deadline::At),
             kept: None,
@@ -894,13 +892,6 @@ impl<'a> Txn<'a> {
         self.settle_accounts(shard, db, slot, key, &decided, false);
         old.or(replaced)
     }
-}
-
-/// Whether a policy has come to a key.
-#[inline]
-pub(super) fn is_rolled_out(policy: &Policy, digest: u64) -> bool {
-    // By other bits than those that choose shard and place.
-    policy.rollout_percent >= 100 || hash::spread(digest) % 100 < policy.rollout_percent.into()
 }
 
 /// Finds a key in the tables of its policy.

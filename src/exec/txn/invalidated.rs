@@ -3,9 +3,8 @@
 //! An entry that is older than the last invalidation is judged when it is found: see
 //! [`crate::store::invalidation`].
 
-use super::governed::{Sight, is_rolled_out};
+use super::governed::Sight;
 use super::{Found, Txn};
-use crate::base::hash;
 use crate::config::policy::{Mode, Policy};
 use crate::exec::args::Key;
 use crate::exec::effect::{Event, Removal};
@@ -162,7 +161,7 @@ impl Txn<'_> {
 /// For how long a policy keeps a key past its lifetime: not at all, where it is not in
 /// force for it. Whoever invalidates it need not be one of those that it is for.
 pub(super) fn kept_past_ms(policy: &Policy, key: &[u8]) -> u64 {
-    let is_in_force = policy.mode == Mode::Yes && is_rolled_out(policy, hash::digest(key));
+    let is_in_force = policy.mode == Mode::Yes && policy.has_come_to(key);
     if is_in_force { policy.stale_ms } else { 0 }
 }
 

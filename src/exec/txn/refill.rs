@@ -117,7 +117,7 @@ impl Txn<'_> {
             }
             _ => key.slot(&self.locked.shard(shard).rules),
         };
-        let policy = self.in_force(shard, slot, key.digest);
+        let policy = self.in_force(shard, slot, key.bytes);
         match sight {
             Sight::Fresh(found) => {
                 self.count_read(key, true);
@@ -356,7 +356,7 @@ impl Txn<'_> {
     ) -> Filled {
         let (db, now_ms) = (self.db, self.now_ms);
         let slot = key.slot(&self.locked.shard(shard).rules);
-        let policy = self.in_force(shard, slot, key.digest);
+        let policy = self.in_force(shard, slot, key.bytes);
         let identity = identity(db, key.digest);
         if let (Some(miss), Some(policy)) = (&miss, &policy)
             && policy.policy().fence
@@ -462,7 +462,7 @@ impl Txn<'_> {
         let owner = self.shard_of(shard);
         owner.is_plain = false;
         let slot = key.slot(&owner.rules);
-        let policy = self.in_force(shard, slot, key.digest);
+        let policy = self.in_force(shard, slot, key.bytes);
         let policy = policy.filter(|p| !p.is_shadow);
         let policy = policy.as_ref().map(InForce::policy);
         let ttl_most = policy.map_or(u64::MAX, |p| p.null_ttl_ms);
@@ -641,7 +641,7 @@ impl Txn<'_> {
         let owner = self.locked.shard(shard);
         let slot = key.slot(&owner.rules);
         let policy = owner.rules.get(slot).cloned();
-        let is_in_force = self.in_force(shard, slot, key.digest).is_some();
+        let is_in_force = self.in_force(shard, slot, key.bytes).is_some();
         let owner = self.locked.shard(shard);
         let kept = owner.kept(slot);
         let identity = identity(db, key.digest);

@@ -36,7 +36,7 @@ impl<'a> Txn<'a> {
             id,
             place,
         };
-        let policy = self.in_force(shard, slot, key.digest);
+        let policy = self.in_force(shard, slot, key.bytes);
         let entry = self.entry(found);
         let (deadline, old_note) = (entry.deadline(), entry.note());
         let is_null = policy
