@@ -9,12 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::base::{clock, log, units};
 use crate::cache::{refresh, run};
 use crate::config::{Settings, param};
 use crate::exec::effect::Removal;
 use crate::exec::engine::{Engine, add};
+use crate::exec::loading::Counted;
 use crate::exec::spec::CommandTable;
 use crate::exec::txn::Txn;
 use crate::exec::{client_eviction, files, latency, logging, room, saving, sweep};
@@ -24,7 +26,7 @@ use crate::net::worker::{self, Handle};
 use crate::observe::http;
 use crate::persist::rdb;
 use crate::persist::save;
-use crate::persist::snapshot::{self, Present, Refusal};
+use crate::persist::snapshot::{self, Present};
 use crate::replication::Leader;
 use crate::replication::link::{self, Loaded};
 use crate::store::rules::Rules;
@@ -42,6 +44,9 @@ const KEEP_UP_SLICE: Duration = Duration::from_micros(300);
 const KEEP_UP_REST: Duration = Duration::from_millis(1);
 /// Free slab pages that are not worth giving back, in bytes.
 const PAGES_KEPT: usize = 64 * 1024 * 1024;
+
+/// Clients whose buffers are looked at together, at least.
+const LOOKED_AT_MIN: usize = 100;
 
 /// Why the server ended, as an exit code for the shell.
 pub type ExitCode = i32;
@@ -160,28 +165,9 @@ async fn serve(
     http::start(&engine);
     // Before the data, which knows under which rules it lived.
     engine.keyspace.set_rules(rules);
-    if let Err(message) = load(&engine) {
-        warning!("{message}");
-        return 1;
-    }
-    if let Some(primary) = settings.replica_of() {
-        let _held = engine.keyspace.lock_all();
-        let leader = engine.service::<Leader>();
-        leader.follow(&engine, 0, primary, false);
-    }
-    let saver = Arc::downgrade(&engine);
-    // Set once, here.
-    let _ = engine.save_in_background.set(Box::new(move || {
-        let Some(engine) = saver.upgrade() else {
-            return;
-        };
-        let threads = thread::Builder::new().name("save".into());
-        let own = engine.clone();
-        if let Err(error) = threads.spawn(move || save::in_background(&own)) {
-            warning!("Can't save in background: {error}");
-            drop(engine.saving.take_up(true));
-        }
-    }));
+    // Whoever comes meanwhile is told that the data is not there yet.
+    engine.loading.set_on(true);
+    engine.guard();
     // Refused, it is logged, and the server does without.
     let _ = engine.oom_score.configure(&settings);
     let mut threads = Vec::new();
@@ -202,31 +188,48 @@ async fn serve(
     let pid_file = write_pid_file(&settings);
     banner(&settings, from_file.as_deref(), count);
     notice!("Server initialized");
-    run::at_start(&engine);
-    let mut sockets = Vec::new();
+    let (mut sockets, mut kinds) = (Vec::new(), Vec::new());
     let acceptors = Arc::new(Acceptors::new(&engine, handles));
     for listener in listeners {
-        let kind = match &listener {
+        kinds.push(match &listener {
             Listener::Tcp(_) => "tcp",
             Listener::Unix(_, path) => {
                 sockets.push(path.clone());
                 "unix"
             }
-        };
+        });
         acceptors.open(listener);
-        notice!("Ready to accept connections {kind}");
     }
-    http::note_serving(&engine);
     let rebinding = acceptors.clone();
     // Set once, here.
     let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));
+    let mut loaded = std::pin::pin!(load(&engine));
     let farewell = loop {
-        if let Err(Impatient) = wait_for_the_end(&engine).await {
+        let end = tokio::select! {
+            loaded = &mut loaded, if engine.loading.is_on() => {
+                if let Err(message) = loaded {
+                    warning!("{message}");
+                    remove_files(pid_file, sockets);
+                    return 1;
+                }
+                begin_to_serve(&engine);
+                for kind in &kinds {
+                    notice!("Ready to accept connections {kind}");
+                }
+                continue;
+            }
+            end = wait_for_the_end(&engine) => end,
+        };
+        if let Err(Impatient) = end {
             warning!("You insist... exiting now.");
             return 1;
         }
         notice!("User requested shutdown...");
-        let farewell = engine.shutdown.farewell();
+        let mut farewell = engine.shutdown.farewell();
+        if engine.loading.is_on() {
+            // What is there is not all: nothing is saved in the place of it.
+            farewell.save = Some(false);
+        }
         if save::at_the_end(&engine, farewell).is_ok() {
             break farewell;
         }
@@ -235,10 +238,20 @@ async fn serve(
     };
     acceptors.close();
     // Who wants nothing saved may have lost what made keys hot.
-    if farewell.save != Some(false) {
+    if farewell.save != Some(false) && !engine.loading.is_on() {
         run::save_now(&engine);
     }
     engine.shutdown.end();
+    remove_files(pid_file, sockets);
+    warning!("Larder is now ready to exit, bye bye...");
+    0
+}
+
+/// Who interrupts twice does not want to wait.
+struct Impatient;
+
+/// Removes what told others where the server is.
+fn remove_files(pid_file: Option<PathBuf>, sockets: Vec<PathBuf>) {
     if let Some(path) = pid_file {
         notice!("Removing the pid file.");
         let _ = fs::remove_file(path);
@@ -247,23 +260,69 @@ async fn serve(
         notice!("Removing the unix socket file.");
         let _ = fs::remove_file(path);
     }
-    warning!("Larder is now ready to exit, bye bye...");
-    0
 }
 
-/// Who interrupts twice does not want to wait.
-struct Impatient;
+/// The data is there: begins with what depends on it.
+fn begin_to_serve(engine: &Arc<Engine>) {
+    if let Some(primary) = engine.settings.replica_of() {
+        let _held = engine.keyspace.lock_all();
+        let leader = engine.service::<Leader>();
+        leader.follow(engine, 0, primary, false);
+    }
+    let saver = Arc::downgrade(engine);
+    // Set once, here.
+    let _ = engine.save_in_background.set(Box::new(move || {
+        let Some(engine) = saver.upgrade() else {
+            return;
+        };
+        let threads = thread::Builder::new().name("save".into());
+        let own = engine.clone();
+        if let Err(error) = threads.spawn(move || save::in_background(&own)) {
+            warning!("Can't save in background: {error}");
+            drop(engine.saving.take_up(true));
+        }
+    }));
+    engine.loading.set_on(false);
+    engine.guard();
+    run::at_start(engine);
+    http::note_serving(engine);
+}
 
-/// Reads the snapshot that the configuration names, where there is one.
-fn load(engine: &Engine) -> Result<(), String> {
+/// Reads the snapshot that the configuration names, where there is one, on a thread of
+/// its own.
+async fn load(engine: &Arc<Engine>) -> Result<(), String> {
+    let path = snapshot::path(&engine.settings);
+    if let Err(error) = fs::metadata(&path)
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        return Ok(());
+    }
+    let (sender, receiver) = oneshot::channel();
+    let own = engine.clone();
+    let read = move || {
+        // Nobody waits for it where the server ends meanwhile.
+        let _ = sender.send(read_snapshot(&own, &path));
+    };
+    let thread = thread::Builder::new().name("load".into());
+    let thread = thread.spawn(read);
+    let thread = thread.map_err(|error| format!("No thread to load the DB: {error}"))?;
+    let crashed = || "Fatal error loading the DB: its thread has ended. Exiting.".into();
+    let result = receiver.await.unwrap_or_else(|_| Err(crashed()));
+    // It has said all that it had to say.
+    let _ = thread.join();
+    result
+}
+
+fn read_snapshot(engine: &Engine, path: &Path) -> Result<(), String> {
     let settings = &engine.settings;
-    let path = snapshot::path(settings);
     let (rules, began) = (rdb::Rules::of(settings), Instant::now());
-    let locked = engine.keyspace.lock_all();
     let now_ms = clock::unix_ms();
-    let mut txn = Txn::new(&engine.keyspace, &engine.effects, locked, 0, now_ms);
+    // No shard is held for longer than a key takes: some commands run meanwhile.
+    let mut txn = Txn::one_by_one(&engine.keyspace, &engine.effects, 0, now_ms);
     let databases = settings.int(param::DATABASES) as u32;
-    match snapshot::read_file(&mut txn, &path, &rules, databases, Present::Refused) {
+    let progress = Some(&engine.loading);
+    let present = Present::Refused;
+    match snapshot::read_file_watched(&mut txn, path, &rules, databases, present, progress) {
         Ok(summary) => {
             notice!(
                 "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
@@ -284,9 +343,11 @@ fn load(engine: &Engine) -> Result<(), String> {
                 .expired_at_load
                 .store(summary.expired, Ordering::Relaxed);
             saving.note_loaded(saving::changes(&mut txn));
+            // The data is not there for anybody yet: nobody hears of it.
+            let garbage = txn.commit().garbage;
+            engine.reclaimer.free(garbage, false);
             Ok(())
         }
-        Err(Refusal::Open(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(refusal) => {
             let path = path.display();
             Err(format!(
@@ -308,7 +369,13 @@ fn load_from_leader(engine: &Engine, source: Box<dyn io::Read + Send>) -> Result
     let now_ms = clock::unix_ms();
     let mut txn = Txn::one_by_one(&engine.keyspace, &engine.effects, 0, now_ms);
     let databases = settings.int(param::DATABASES) as u32;
-    let result = snapshot::read(&mut txn, source, &rules, databases, Present::Refused);
+    let total = engine.following.transfer.total.load(Ordering::Relaxed);
+    engine.loading.begin(total);
+    let progress = &engine.loading;
+    let source = Counted::new(source, progress);
+    let present = Present::Refused;
+    let result =
+        snapshot::read_watched(&mut txn, source, &rules, databases, present, Some(progress));
     let outcome = txn.commit();
     let later = engine.effects.is_lazy(Removal::Replacement);
     engine.reclaimer.free(outcome.garbage, later);
@@ -435,6 +502,8 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         tokio::spawn(link::run(engine.clone(), worker, load_from_leader));
     }
     let (mut tenth, mut second) = (Instant::now(), Instant::now());
+    // The last client whose buffers were looked at.
+    let mut looked_at = 0;
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         add(&engine.workers[worker].ticks, 1);
@@ -449,6 +518,10 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         }
         if worker == 0 {
             client_eviction::hold(&engine);
+        }
+        if engine.loading.is_on() {
+            // What is there is not all.
+            continue;
         }
         let began = Instant::now();
         let mut slice_began = began;
@@ -477,7 +550,7 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         }
         if worker == 0 && tenth.elapsed() > Duration::from_millis(100) {
             tenth = Instant::now();
-            trim_buffers(&engine);
+            trim_buffers(&engine, &mut looked_at);
             sweep::own_keys(&engine, worker);
             let leader = engine.service::<Leader>();
             leader.look_at_failover(&engine, worker);
@@ -536,13 +609,20 @@ fn warm_a_little(engine: &Engine) {
     while run::slice(engine) && began.elapsed() < SWEEP_SLICE {}
 }
 
-/// Asks connections for memory that they hold and may not need.
-fn trim_buffers(engine: &Engine) {
+/// Asks connections for memory that they hold and may not need, a tenth of them each
+/// time.
+fn trim_buffers(engine: &Engine, looked_at: &mut u64) {
     if engine.total(|w| &w.buffers) == 0 {
         return;
     }
-    for client in engine.clients.all() {
-        if client.is_wasteful() {
+    let (clients, now_ms) = (&engine.clients, clock::unix_ms());
+    let most = (clients.len() / 10).max(LOOKED_AT_MIN);
+    let some = clients.some(*looked_at, most);
+    // From the first one again, when it comes to the last.
+    let is_end = some.len() < most;
+    *looked_at = some.last().map_or(0, |c| if is_end { 0 } else { c.id });
+    for client in some {
+        if client.is_wasteful(&engine.replies, now_ms) {
             client.trim();
         }
     }

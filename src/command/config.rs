@@ -124,7 +124,7 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let caller = Caller {
         is_local: ctx.session.client.is_local,
-        is_loading: ctx.engine.following.is_loading(),
+        is_loading: ctx.engine.is_loading(),
     };
     let engine = ctx.engine;
     engine

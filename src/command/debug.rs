@@ -17,9 +17,9 @@ use crate::config::param;
 use crate::exec::args::Key;
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
-use crate::exec::saving;
 use crate::exec::spec::{Group, Scope, Spec, flag::*};
 use crate::exec::txn::{Deadline, Txn};
+use crate::exec::{replies, saving};
 use crate::persist::rdb::{self, Rules};
 use crate::persist::save;
 use crate::persist::snapshot::{self, Present};
@@ -80,6 +80,10 @@ const HELP: &[&str] = &[
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    From how many bytes on an element of a list has memory of its own; 0 for as the",
     "    configuration says.",
+    "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
+    "    How long the peak of a client's replies counts; RESET for 5 seconds.",
+    "REPLYBUFFER RESIZING <0|1>",
+    "    With 0, clients keep the memory that their replies needed once.",
     "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
     "    Take a snapshot and read it again; merged with what is there, without emptying",
     "    the databases first, or without taking it.",
@@ -131,8 +135,8 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             ctx.engine.checksums_skipped.store(on, Ordering::Relaxed);
             ctx.reply.ok();
         }
-        // There is no buffer for replies that a connection would hold.
-        (b"dict-resizing", 1) | (b"replybuffer", 2) => ctx.reply.ok(),
+        (b"dict-resizing", 1) => ctx.reply.ok(),
+        (b"replybuffer", 2) => return reply_buffer(ctx),
         (b"client-enforce-reply-list", 1) => {
             let on = switch(ctx.args.bytes()?);
             ctx.engine
@@ -203,6 +207,26 @@ fn sleep(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     // Valkey's clock counts whole microseconds, too.
     let us = (seconds.max(0.0) * 1e6).min(1e15) as u64;
     std::thread::sleep(Duration::from_micros(us));
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// DEBUG REPLYBUFFER PEAK-RESET-TIME, and RESIZING.
+fn reply_buffer(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let rules = &ctx.engine.replies;
+    let (what, value) = (ctx.args.bytes()?, ctx.args.bytes()?);
+    match &what.to_ascii_lowercase()[..] {
+        b"peak-reset-time" => {
+            let window_ms = match &value.to_ascii_lowercase()[..] {
+                b"never" => -1,
+                b"reset" => replies::PEAK_RESET_MS,
+                _ => num::parse_i64(value).ok_or(Error::NOT_INTEGER)?,
+            };
+            rules.peak_reset_ms.store(window_ms, Ordering::Relaxed);
+        }
+        b"resizing" => rules.resizing.store(switch(value), Ordering::Relaxed),
+        _ => return Err(Error::SYNTAX),
+    }
     ctx.reply.ok();
     Ok(())
 }

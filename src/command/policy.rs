@@ -11,7 +11,9 @@ use crate::config::policy::{Mode, Policy, show_ms};
 use crate::config::{Defined, LoadError};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
+use crate::exec::hint;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*, key, key_flag::*};
+use crate::exec::txn::Txn;
 use crate::protocol::error::Error;
 use crate::protocol::reply::Reply;
 use crate::store::rules::{POLICIES_MAX, Rules, TooMany};
@@ -180,6 +182,7 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         let rules = present.with(policy);
         let rules = rules.map_err(|TooMany| format!("ERR {}", too_many()))?;
         replace(ctx, rules);
+        ctx.txn.rewrite(|| hint::wrap(ctx.args.all()));
     }
     ctx.reply.ok();
     Ok(())
@@ -196,6 +199,7 @@ fn del(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let removed = left.as_ref().map_or(0, |rules| before - rules.len());
     if let Some(rules) = left {
         replace(ctx, rules);
+        ctx.txn.rewrite(|| hint::wrap(ctx.args.all()));
     }
     ctx.reply.size(removed);
     Ok(())
@@ -224,10 +228,42 @@ fn load(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         ))
     };
     let defined = settings.policies().map_err(refused)?;
-    let change = |present: &Rules| rules_of(defined, present).map(Some);
-    ctx.engine.keyspace.change_rules(change).map_err(refused)?;
+    let (keyspace, effects) = (&ctx.engine.keyspace, &ctx.engine.effects);
+    let locked = keyspace.lock_all();
+    let present = keyspace.rules();
+    let rules = rules_of(defined, &present).map_err(refused)?;
+    let told = difference(&present, &rules);
+    // Followers are told in the order in which policies change.
+    let mut txn = Txn::new(keyspace, effects, locked, ctx.txn.db, ctx.txn.now_ms);
+    keyspace.replace_rules(rules, |index, new| new.govern(txn.shard(index)));
+    txn.rewrite_as(told);
+    // There is nothing that it has removed or woken.
+    let _ = txn.commit();
     ctx.reply.ok();
     Ok(())
+}
+
+/// The commands that make new policies of old ones, for followers.
+fn difference(old: &Rules, new: &Rules) -> Vec<Vec<Vec<u8>>> {
+    let is_gone = |policy: &Policy| new.named(policy.name.as_bytes()).is_none();
+    let is_as_before = |policy: &Policy| {
+        let before = old.named(policy.name.as_bytes());
+        before.is_some_and(|(_, before)| **before == *policy)
+    };
+    let gone = old.all().filter(|(_, policy)| is_gone(policy));
+    let gone = gone.map(|(_, policy)| vec![b"DEL".to_vec(), policy.name.as_bytes().to_vec()]);
+    let changed = new.all().filter(|(_, policy)| !is_as_before(policy));
+    let changed = changed.map(|(_, policy)| {
+        let mut words = vec![b"SET".to_vec()];
+        words.extend(policy.words());
+        words
+    });
+    let wrapped = |words: Vec<Vec<u8>>| {
+        let mut all: Vec<&[u8]> = vec![b"CACHE.POLICY"];
+        all.extend(words.iter().map(Vec::as_slice));
+        hint::wrap(&all)
+    };
+    gone.chain(changed).map(wrapped).collect()
 }
 
 fn save(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
@@ -443,6 +479,7 @@ fn verdict(policy: &Policy, key: &[u8]) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::super::testkit::{Kit, check, recorded};
+    use crate::exec::hint;
 
     fn list(kit: &mut Kit) -> Vec<String> {
         let reply = kit.run("cache.policy list");
@@ -644,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_change_within_a_transaction_and_leave_no_effect() {
+    fn policies_change_within_a_transaction_and_followers_that_know_them_are_told() {
         let (mut kit, recorder) = recorded();
         for line in [
             "multi",
@@ -657,10 +694,21 @@ mod tests {
         }
         let reply = kit.run("exec").replace("\r\n", " ");
         assert_eq!(reply, "*4 +OK +OK *1 $19 policy a a:* ttl 1m :1 ");
+        let told = |line: &str| {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            String::from_utf8(hint::wrap(&words).join(&b' ')).expect("text")
+        };
         let commands = recorder.commands();
-        assert!(
-            commands.iter().all(|c| !c.contains("policy")),
-            "{commands:?}"
+        assert_eq!(commands[0], told("cache.policy set a a:* ttl 1m"));
+        assert_eq!(commands.last(), Some(&told("cache.policy del a")));
+        kit.run("cache.policy set b b:*");
+        kit.run("cache.policy set b b:*");
+        assert_eq!(kit.run("cache.policy del none"), ":0\r\n");
+        let more = &recorder.commands()[commands.len()..];
+        assert_eq!(
+            more,
+            [told("cache.policy set b b:*")],
+            "what changes nothing is not told"
         );
         kit.run("multi");
         assert_eq!(

@@ -578,7 +578,7 @@ fn replica_of(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if engine.leading.failover.stage() != Stage::None {
         return Err(Error::new("ERR REPLICAOF not allowed while failing over."));
     }
-    if following.is_loading() {
+    if engine.is_loading() {
         // It began while this command waited for its turn.
         return Err(Error::LOADING);
     }

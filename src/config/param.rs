@@ -96,7 +96,8 @@ params! {
         .hidden();
     /// Bytes.
     MIN_STRING_SIZE_AVOID_COPY_REPLY: Int("min-string-size-avoid-copy-reply", "16384", 0..=I32_MAX)
-        .hidden();
+        .hidden()
+        .in_force();
     /// Bytes.
     MIN_STRING_SIZE_AVOID_COPY_REPLY_THREADED: Int(
         "min-string-size-avoid-copy-reply-threaded",
@@ -551,7 +552,7 @@ params! {
     /// Microseconds.
     RDB_KEY_SAVE_DELAY: Int("rdb-key-save-delay", "0", I32_MIN..=I32_MAX).hidden();
     /// Microseconds.
-    KEY_LOAD_DELAY: Int("key-load-delay", "0", I32_MIN..=I32_MAX).hidden();
+    KEY_LOAD_DELAY: Int("key-load-delay", "0", I32_MIN..=I32_MAX).hidden().in_force();
     /// Bytes.
     LOADING_PROCESS_EVENTS_INTERVAL_BYTES: Int(
         "loading-process-events-interval-bytes",

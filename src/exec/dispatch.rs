@@ -543,6 +543,9 @@ fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), 
         (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::WRITE)),
         _ => spec.has(flag::WRITE),
     };
+    if engine.is_loading() && lacks(flag::LOADING) {
+        return Err(Error::LOADING);
+    }
     if writes {
         engine.refuse_to_write()?;
     }
@@ -550,9 +553,6 @@ fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), 
         let serves_stale = engine.settings.flag(param::REPLICA_SERVE_STALE_DATA);
         if !serves_stale && !following.is_linked() && lacks(flag::STALE) {
             return Err(Error::MASTER_DOWN);
-        }
-        if following.is_loading() && lacks(flag::LOADING) {
-            return Err(Error::LOADING);
         }
     }
     Ok(())

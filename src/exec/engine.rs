@@ -15,11 +15,13 @@ use super::following::Following;
 use super::gate::Gate;
 use super::latency::LatencyMonitor;
 use super::leading::Leading;
+use super::loading::Loading;
 use super::mail::Bell;
 use super::monitor::Monitors;
 use super::oom_score::OomScore;
 use super::owed::Owed;
 use super::reclaim::Reclaimer;
+use super::replies;
 use super::saving::Saving;
 use super::services::Services;
 use super::session::Clients;
@@ -93,8 +95,10 @@ pub struct Engine {
     pub leading: Arc<Leading>,
     /// What it knows as a follower.
     pub following: Arc<Following>,
+    /// The snapshot that is being read.
+    pub loading: Loading,
     /// Whether commands may be refused: there must be followers for a write to be
-    /// taken, or the server follows another one.
+    /// taken, the server follows another one, or the data is not there yet.
     is_guarded: AtomicBool,
     /// What the out-of-memory killer is told.
     pub oom_score: OomScore,
@@ -106,6 +110,8 @@ pub struct Engine {
     pub large_element_bytes: AtomicU64,
     /// Whether the work that comes by the clock rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
+    /// When clients give memory for replies back.
+    pub replies: replies::Rules,
     /// RESTORE takes payloads whose checksum is wrong: set by DEBUG.
     pub checksums_skipped: AtomicBool,
     /// 40 hexadecimal digits, drawn at start.
@@ -195,6 +201,10 @@ pub struct Counters {
     pub client_evictions: AtomicU64,
     /// Clients dropped because their query was too large.
     pub query_limit_drops: AtomicU64,
+    /// Times that a client's own memory for replies grew.
+    pub reply_buffer_expands: AtomicU64,
+    /// Times that it was made smaller.
+    pub reply_buffer_shrinks: AtomicU64,
     /// Commands refused because memory was full.
     pub oom_refusals: AtomicU64,
     /// Channels that somebody listens to.
@@ -365,11 +375,13 @@ impl Engine {
             saving: Saving::default(),
             leading: Arc::default(),
             following: Arc::default(),
+            loading: Loading::default(),
             is_guarded: AtomicBool::new(false),
             oom_score: OomScore::default(),
             active_expiry: AtomicBool::new(true),
             large_element_bytes: AtomicU64::new(0),
             cron_paused: AtomicBool::new(false),
+            replies: replies::Rules::default(),
             checksums_skipped: AtomicBool::new(false),
             run_id: clock::random_hex(40),
             started_ms: clock::unix_ms(),
@@ -383,7 +395,7 @@ impl Engine {
     /// Notes whether commands may be refused.
     pub fn guard(&self) {
         let wants_followers = self.settings.int(param::MIN_REPLICAS_TO_WRITE) > 0;
-        let is_guarded = wants_followers || self.following.is_on();
+        let is_guarded = wants_followers || self.following.is_on() || self.loading.is_on();
         self.is_guarded.store(is_guarded, Ordering::Relaxed);
     }
 
@@ -391,6 +403,11 @@ impl Engine {
     #[inline]
     pub fn is_guarded(&self) -> bool {
         !self.saving.is_well() || self.is_guarded.load(Ordering::Relaxed)
+    }
+
+    /// Whether a snapshot is read: the one of the start, or a followed server's.
+    pub fn is_loading(&self) -> bool {
+        self.loading.is_on() || self.following.is_loading()
     }
 
     /// Whether eviction is the followed server's business alone.

@@ -19,6 +19,7 @@ pub mod hint;
 pub mod invalidation;
 pub mod latency;
 pub mod leading;
+pub mod loading;
 pub mod logging;
 pub mod mail;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub mod own;
 pub mod pause;
 pub mod reclaim;
 pub mod refill;
+pub mod replies;
 pub mod room;
 pub mod saving;
 pub mod services;

@@ -58,7 +58,10 @@ pub fn make(engine: &Engine, now_ms: u64) -> bool {
         return true;
     }
     let (used, reserve) = (memory::used_bytes(), engine.keyspace.null_reserve());
-    if used.saturating_add(reserve) <= limit || engine.effects.pause.is_on(now_ms) {
+    if used.saturating_add(reserve) <= limit
+        || engine.effects.pause.is_on(now_ms)
+        || engine.loading.is_on()
+    {
         return true;
     }
     if used <= limit {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::client_eviction::{ClientMemory, Share};
 use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
+use super::replies::{self, Replies};
 use super::services::Extensions;
 use super::spec::Spec;
 use super::tracking::{Choice, mode};
@@ -304,8 +305,10 @@ pub struct Client {
     /// Since when they exceed the soft limit, in Unix milliseconds; 0 where they
     /// do not.
     pub over_soft_since_ms: AtomicU64,
-    /// Bytes of memory that they hold.
+    /// Bytes of memory that they hold beyond the connection's own.
     pub output_held: AtomicU64,
+    /// The connection's own memory for replies.
+    pub replies: Replies,
     /// All bytes that came.
     pub net_in: AtomicU64,
     /// All bytes that went.
@@ -388,6 +391,7 @@ impl Client {
             output_bytes: AtomicU64::new(0),
             over_soft_since_ms: AtomicU64::new(0),
             output_held: AtomicU64::new(0),
+            replies: Replies::default(),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
@@ -526,7 +530,7 @@ impl Client {
         self.inbox.bytes() as usize
     }
 
-    /// Bytes of memory that they hold.
+    /// Bytes of memory that they hold beyond the connection's own.
     pub fn owed_held(&self) -> u64 {
         self.output_held.load(Ordering::Relaxed) + self.inbox.held_bytes()
     }
@@ -617,9 +621,12 @@ impl Client {
     }
 
     /// Whether its connection holds memory that it may not need.
-    pub fn is_wasteful(&self) -> bool {
+    pub fn is_wasteful(&self, rules: &replies::Rules, now_ms: u64) -> bool {
+        let active_ms = self.active_ms.load(Ordering::Relaxed);
+        let is_silent = now_ms.saturating_sub(active_ms) > BUFFER_IDLE_MS;
         let held = self.query_held.load(Ordering::Relaxed);
-        held.saturating_sub(self.query_bytes.load(Ordering::Relaxed)) > WASTE_MIN
+        let unused = held.saturating_sub(self.query_bytes.load(Ordering::Relaxed));
+        self.replies.look(rules, is_silent, now_ms) || unused > WASTE_MIN
     }
 
     /// Bytes of memory that the client costs.
@@ -632,7 +639,7 @@ impl Client {
             &self.name_bytes,
         ];
         let sum: u64 = figures.iter().map(|n| n.load(Ordering::Relaxed)).sum();
-        own as u64 + sum + self.owed_held()
+        own as u64 + sum + self.replies.bytes() as u64 + self.owed_held()
     }
 
     /// Notes what it costs now, where that is limited ([`super::client_eviction`]).
@@ -738,6 +745,13 @@ impl Clients {
     /// The one with this id.
     pub fn get(&self, id: u64) -> Option<Arc<Client>> {
         self.all.lock().get(&id).cloned()
+    }
+
+    /// Those with the next higher ids than `after`, at most so many.
+    pub fn some(&self, after: u64, most: usize) -> Vec<Arc<Client>> {
+        let all = self.all.lock();
+        let next = all.range(after.saturating_add(1)..);
+        next.take(most).map(|(_, client)| client.clone()).collect()
     }
 
     /// All of them, by rising id.

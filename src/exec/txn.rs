@@ -29,9 +29,11 @@ mod effects;
 mod governed;
 mod invalidated;
 mod lifetime;
+mod misses;
 mod persisted;
 mod refill;
 mod settle;
+mod tagged;
 
 pub use caller::{Announced, Caller, Cascade, Reader};
 pub use persisted::{Persisted, Restored, RestoredNote};

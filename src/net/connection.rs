@@ -1,16 +1,20 @@
 //! One connection: a future that reads, runs and writes until it is over.
 //!
-//! An idle connection holds no buffer: reads and replies go through memory that
-//! all connections of a worker share, and only what is cut off, an incomplete
-//! command or a reply that the socket would not take, is kept with the
-//! connection. Whose input was cut off keeps the memory for the next time, until
-//! it has been idle for two seconds; whose argument was large keeps as much for
-//! the next one, until a look finds it unused.
+//! An idle connection holds no buffer. Reads go through memory that all connections
+//! of a worker share, and only an incomplete command is kept with the connection.
+//! Whose input was cut off keeps the memory for the next time, until it has been idle
+//! for two seconds; whose argument was large keeps as much for the next one, until a
+//! look finds it unused.
+//!
+//! Replies are written to memory of the connection's own, which follows what it is
+//! asked for: from 1 KiB to 16 KiB, less again when a look finds most of it unused,
+//! none after two idle seconds. Those of a client that asks for more at once go
+//! through memory that the connections of a worker use in turn.
 //!
 //! ```text
-//!            socket ──► scratch.input ──► batch ──► dispatch ──► scratch.out ──► socket
-//!                          ▲  │ cut off                              │ not taken
-//!                          └ rest, partial (conn)            pending (conn)
+//!    socket ──► scratch.input ──► batch ──► dispatch ──► out (conn) ──► socket
+//!                  ▲  │ cut off                           ▲ │ more than fits
+//!                  └ rest, partial (conn)                 └ scratch.spare
 //! ```
 
 use std::cell::RefCell;
@@ -54,19 +58,24 @@ const OWN_MAX: usize = 512 * 1024;
 const OWN_MODEST: usize = 32 * 1024;
 /// What the log shows of a request that is none, in bytes.
 const SHOWN_MAX: usize = 128;
-/// What a shared buffer keeps of its memory after a large reply.
+/// What a connection's own memory for replies is at least, where there is any.
+const REPLIES_MIN: usize = 1024;
+/// And at most.
+const REPLIES_MAX: usize = 16 * 1024;
+/// What one shared buffer keeps of its memory after large replies.
 const OUTPUT_KEPT: usize = 256 * 1024;
+/// What each of the others keeps.
+const SPARE_KEPT: usize = 64 * 1024;
 
 /// Replies up to this size wait for the other connections' turns.
 const WAITING_MAX: usize = 32 * 1024;
-/// Buffers kept for replies that wait.
+/// Shared buffers that are kept for large replies.
 const SPARE_MAX: usize = 64;
 
 /// Memory that the connections of a worker use in turn.
 struct Scratch {
     input: Vec<u8>,
-    out: Output,
-    /// Buffers for replies that wait, while none does.
+    /// Buffers for many replies at once, while nobody has any.
     spare: Vec<Output>,
     batch: Option<Batch<'static>>,
 }
@@ -74,11 +83,6 @@ struct Scratch {
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
         input: vec![0; INPUT_BYTES],
-        out: {
-            let mut out = Output::default();
-            out.bytes_mut().reserve(OUTPUT_KEPT / 4);
-            out
-        },
         spare: Vec::new(),
         batch: Some(Batch::default()),
     });
@@ -104,10 +108,13 @@ pub struct Connection {
     holds_buffer: bool,
     /// The beginning of a large command.
     partial: Option<Partial>,
-    /// Replies that the socket would not take.
-    pending: Output,
-    /// Replies that wait for the other connections' turns.
-    waiting: Output,
+    /// Replies that are not written yet: they wait for the other connections' turns,
+    /// or the socket would not take them.
+    out: Output,
+    /// The connection's own memory for replies, while `out` is a shared buffer.
+    own: Option<Output>,
+    /// The socket would not take what is in `out`.
+    is_stuck: bool,
     /// It owes more than it may.
     owes_too_much: bool,
     /// Commands that were cut out of the input, and wait behind one that waits.
@@ -237,8 +244,9 @@ impl Connection {
             rest_peak: 0,
             holds_buffer: false,
             partial: None,
-            pending: Output::default(),
-            waiting: Output::default(),
+            out: Output::default(),
+            own: None,
+            is_stuck: false,
             owes_too_much: false,
             backlog: VecDeque::new(),
             alarm: None,
@@ -285,8 +293,6 @@ impl Connection {
     fn end_turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
         let result = self.finish(cx, scratch);
         client_eviction::hold(&self.engine);
-        scratch.out.clear();
-        scratch.out.shrink(OUTPUT_KEPT);
         Poll::Ready(result)
     }
 
@@ -373,7 +379,8 @@ impl Connection {
     /// and what came in the meantime.
     #[cold]
     fn resume(&mut self, scratch: &mut Scratch) {
-        self.session.client.collect(&mut scratch.out);
+        let mut out = self.begin_replies(scratch);
+        self.session.client.collect(&mut out);
         while !self.session.is_stopped()
             && self.session.closing == Closing::No
             && let Some(words) = self.backlog.pop_front()
@@ -381,10 +388,11 @@ impl Connection {
             let mut runner = Runner {
                 connection: self,
                 batch: &mut Batch::default(),
-                out: &mut scratch.out,
+                out: &mut out,
             };
             runner.run_owned(words);
         }
+        self.out = out;
         if !self.session.is_stopped() && self.session.closing == Closing::No {
             let kept = self.rest.len();
             if scratch.input.len() < kept {
@@ -434,24 +442,101 @@ impl Connection {
 
     /// Runs every command that is complete with what came; keeps the rest.
     fn run(&mut self, scratch: &mut Scratch, filled: usize) {
-        let Scratch {
-            input, out, batch, ..
-        } = scratch;
+        let mut out = self.begin_replies(scratch);
+        let Scratch { input, batch, .. } = scratch;
         let input = &input[..filled];
         self.rest.clear();
         let mut held = batch.take().unwrap_or_default().recycle();
         let used = self
-            .run_input(input, &mut held, out)
+            .run_input(input, &mut held, &mut out)
             .unwrap_or_else(|error| {
                 self.log_nonsense(&error, input);
-                Reply::new(out, self.session.resp3).error(&error);
+                Reply::new(&mut out, self.session.resp3).error(&error);
                 self.engine
                     .count_error(self.session.client.worker, error.code());
                 self.session.closing = Closing::AfterReply;
                 input.len()
             });
         *batch = Some(held.recycle());
+        self.out = out;
         self.keep(&input[used..]);
+    }
+
+    /// Where the next replies go, behind those that are not written yet.
+    #[inline]
+    fn begin_replies(&mut self, scratch: &mut Scratch) -> Output {
+        let mut out = std::mem::take(&mut self.out);
+        if out.is_empty() && self.own.is_none() {
+            let replies = &self.session.client.replies;
+            if replies.peak() > REPLIES_MAX {
+                let shared = scratch.spare.pop().unwrap_or_default();
+                self.own = Some(std::mem::replace(&mut out, shared));
+            } else if out.capacity() == 0 {
+                out.bytes_mut().reserve_exact(REPLIES_MIN);
+            }
+        }
+        let least = self
+            .engine
+            .settings
+            .int(param::MIN_STRING_SIZE_AVOID_COPY_REPLY);
+        out.copy_below(match least {
+            0 => usize::MAX,
+            bytes => bytes as usize,
+        });
+        out
+    }
+
+    /// Looks at what the turn's replies took: more than a connection may have of its
+    /// own is a shared buffer's from now on.
+    #[inline]
+    fn note_replies(&mut self) {
+        let replies = &self.session.client.replies;
+        replies.note(self.out.len());
+        if self.own.is_none() {
+            if self.out.capacity() > REPLIES_MAX {
+                let mut own = Output::default();
+                own.bytes_mut().reserve_exact(REPLIES_MAX);
+                self.own = Some(own);
+            }
+            let own = self.own.as_ref().unwrap_or(&self.out);
+            if replies.set_bytes(own.capacity()) {
+                let expands = &self.engine.counters.reply_buffer_expands;
+                expands.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// All replies are written: a shared buffer goes back.
+    #[inline]
+    fn end_replies(&mut self, scratch: &mut Scratch) {
+        if let Some(own) = self.own.take() {
+            let mut shared = std::mem::replace(&mut self.out, own);
+            if scratch.spare.len() < SPARE_MAX {
+                shared.shrink(match scratch.spare.is_empty() {
+                    true => OUTPUT_KEPT,
+                    false => SPARE_KEPT,
+                });
+                scratch.spare.push(shared);
+            }
+        }
+    }
+
+    /// Gives memory for replies back: all of it where the client is idle, else what
+    /// its recent replies did not need.
+    fn trim_replies(&mut self, is_idle: bool) {
+        let client = &self.session.client;
+        if !self.out.is_empty() || self.own.is_some() || !self.engine.replies.may_shrink() {
+            return;
+        }
+        if is_idle && client.replies.is_unused() {
+            self.out = Output::default();
+        } else if client.replies.is_mostly_unused() {
+            let bytes = (client.replies.peak() + 1).max(REPLIES_MIN);
+            self.out.shrink(bytes);
+            let shrinks = &self.engine.counters.reply_buffer_shrinks;
+            shrinks.fetch_add(1, Ordering::Relaxed);
+        }
+        client.replies.set_bytes(self.out.capacity());
     }
 
     /// What a client sent is no request.
@@ -498,7 +583,9 @@ impl Connection {
     /// Gives memory back that is held for what may come.
     fn trim(&mut self) {
         let active_ms = self.session.client.active_ms.load(Ordering::Relaxed);
-        if clock::unix_ms().saturating_sub(active_ms) > BUFFER_IDLE_MS {
+        let is_idle = clock::unix_ms().saturating_sub(active_ms) > BUFFER_IDLE_MS;
+        self.trim_replies(is_idle);
+        if is_idle {
             self.rest.shrink_to_fit();
             if let Some(partial) = &mut self.partial {
                 partial.shrink();
@@ -530,31 +617,19 @@ impl Connection {
 
     /// Writes what the batch answered, and holds the client to its limits.
     fn finish(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
-        let out = &mut scratch.out;
         if self.owes_too_much {
-            // Others need not bear what it asked for.
-            out.clear();
-            out.shrink(OUTPUT_KEPT / 4);
             return Err(End::Output);
         }
         if self.session.closing == Closing::Now {
             return Err(End::Gone);
         }
+        self.note_replies();
         // Whoever has read the reply finds the figures up to date.
         self.publish();
-        if !out.is_empty() {
-            if self.may_wait(out) {
-                let spare = scratch.spare.pop().unwrap_or_default();
-                self.waiting = std::mem::replace(out, spare);
-            } else {
-                if self.pending.is_empty() {
-                    self.write(cx, out)?;
-                }
-                if !out.is_empty() {
-                    self.pending.append(out);
-                    self.publish_output();
-                }
-            }
+        if self.is_stuck {
+            self.publish_output();
+        } else if !self.may_wait() {
+            self.write(cx, scratch)?;
         }
         let partial = self.partial.as_ref().map_or(0, Partial::held_bytes);
         let multi = self.session.multi.as_ref().map_or(0, |m| m.bytes);
@@ -565,7 +640,7 @@ impl Connection {
             return Err(End::Query);
         }
         match self.session.closing {
-            Closing::AfterReply if self.pending.is_empty() => Err(End::Gone),
+            Closing::AfterReply if self.out.is_empty() => Err(End::Gone),
             _ => Ok(()),
         }
     }
@@ -573,49 +648,31 @@ impl Connection {
     /// Whether replies wait until the other connections that can be read had their
     /// turn: then they go out one after the other, and a client program that
     /// serves several of them is woken once and finds more to do each time.
-    fn may_wait(&self, out: &Output) -> bool {
+    fn may_wait(&self) -> bool {
         let worker = &self.engine.workers[self.session.client.worker];
-        self.pending.is_empty()
-            && self.session.closing == Closing::No
-            && out.len() <= WAITING_MAX
+        self.session.closing == Closing::No
+            && self.out.len() <= WAITING_MAX
             && worker.connections.load(Ordering::Relaxed) > 1
     }
 
     /// Writes what is left from before, and mail: that is left where it is while
     /// the socket takes no more, and counts there.
     fn write_left(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
-        if !self.pending.is_empty() {
-            self.write_pending(cx)?;
-            if self.pending.is_empty() && self.session.closing == Closing::AfterReply {
+        if self.is_stuck {
+            self.write(cx, scratch)?;
+            if !self.is_stuck && self.session.closing == Closing::AfterReply {
                 return Err(End::Gone);
             }
         }
-        if self.pending.is_empty() && self.session.client.has_mail() {
-            if self.waiting.is_empty() {
-                self.waiting = scratch.spare.pop().unwrap_or_default();
-            }
-            self.session.client.collect(&mut self.waiting);
+        if !self.is_stuck && self.session.client.has_mail() {
+            self.out.copy_below(0);
+            self.session.client.collect(&mut self.out);
+            self.note_replies();
         }
-        match self.waiting.is_empty() {
+        match self.is_stuck {
             true => Ok(()),
-            false => self.write_waiting(cx, scratch),
+            false => self.write(cx, scratch),
         }
-    }
-
-    /// Writes replies that waited; what the socket would not take is pending.
-    fn write_waiting(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let result = self.write(cx, &mut waiting);
-        if !waiting.is_empty() {
-            self.pending.append(&mut waiting);
-            self.publish_output();
-        }
-        waiting.clear();
-        if scratch.spare.len() < SPARE_MAX {
-            waiting.shrink(WAITING_MAX);
-            scratch.spare.push(waiting);
-        }
-        result
     }
 
     /// Writes the figures of its buffers, which others may read; the session's
@@ -633,18 +690,23 @@ impl Connection {
         let behind: usize = words.map(|word| word.capacity()).sum();
         let waiting = self.session.waiting_for.as_ref();
         set(&client.waiting_bytes, waiting.map_or(0, |w| w.bytes()));
+        let replies = client.replies.bytes();
         let held = self.rest.capacity() + held;
         set(&client.query_bytes, self.rest.len() + behind + bytes);
         set(&client.query_held, held + behind);
         client.note_memory();
-        if self.holds_buffer != (held > 0) {
-            self.count_buffer(held > 0);
+        if self.holds_buffer != (held + replies > 0) {
+            self.count_buffer(held + replies > 0);
         }
     }
 
     fn publish_output(&self) {
         let client = &self.session.client;
-        let (left, held) = (self.pending.len() as u64, self.pending.held_bytes() as u64);
+        let beyond = match &self.own {
+            Some(_) => self.out.held_bytes(),
+            None => self.out.held_bytes() - self.out.capacity(),
+        };
+        let (left, held) = (self.out.len() as u64, beyond as u64);
         client.output_bytes.store(left, Ordering::Relaxed);
         client.output_held.store(held, Ordering::Relaxed);
         client.note_memory();
@@ -663,9 +725,9 @@ impl Connection {
     /// what it is owed is never written.
     #[inline]
     fn hold_to_limits(&mut self, out: &Output) {
-        let mut bytes = self.pending.len() + out.len();
+        let mut bytes = out.len();
         let session = &mut self.session;
-        if !self.pending.is_empty() {
+        if self.is_stuck {
             bytes += session.client.mail_bytes();
         }
         let is_stranger = !session.was_authenticated;
@@ -676,27 +738,26 @@ impl Connection {
         }
     }
 
-    fn write_pending(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        let mut pending = std::mem::take(&mut self.pending);
-        let result = self.write(cx, &mut pending);
-        if pending.is_empty() {
-            pending = Output::default();
-        }
-        self.pending = pending;
-        self.publish_output();
-        result
-    }
-
     /// Writes until all is written or the socket takes no more.
-    fn write(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
-        // Counted before it goes: whoever has read a reply finds it counted.
-        let total = self.session.client.net_out.load(Ordering::Relaxed) + out.len() as u64;
-        self.set_net_out(total);
-        let result = self.write_some(cx, out);
-        if !out.is_empty() {
-            self.set_net_out(total - out.len() as u64);
+    fn write(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
+        if self.out.is_empty() {
+            return Ok(());
         }
-        result
+        // Counted before it goes: whoever has read a reply finds it counted.
+        let total = self.session.client.net_out.load(Ordering::Relaxed) + self.out.len() as u64;
+        self.set_net_out(total);
+        self.write_some(cx)?;
+        let (was_stuck, left) = (self.is_stuck, self.out.len());
+        self.is_stuck = left > 0;
+        if left > 0 {
+            self.set_net_out(total - left as u64);
+        } else {
+            self.end_replies(scratch);
+        }
+        if was_stuck || self.is_stuck {
+            self.publish_output();
+        }
+        Ok(())
     }
 
     fn set_net_out(&self, bytes: u64) {
@@ -704,7 +765,8 @@ impl Connection {
         net_out.store(bytes, Ordering::Relaxed);
     }
 
-    fn write_some(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Result<(), End> {
+    fn write_some(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let out = &mut self.out;
         while !out.is_empty() {
             let written = match out.single() {
                 Some(bytes) => self.stream.poll_write(cx, bytes),
@@ -741,7 +803,7 @@ impl Future for Connection {
             match turn {
                 Poll::Pending => return Poll::Pending,
                 // To the end of the queue of those that can run.
-                Poll::Ready(Ok(())) if !this.waiting.is_empty() => break,
+                Poll::Ready(Ok(())) if !this.out.is_empty() && !this.is_stuck => break,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(end)) => {
                     let client = &this.session.client;

@@ -82,6 +82,8 @@ fn line_of(
     let (query, held) = (get(&client.query_bytes), get(&client.query_held));
     let subscribed = |kind: usize| client.subscriptions[kind].load(Ordering::Relaxed);
     let output = client.owed_bytes();
+    let (own, unsent) = (client.replies.bytes(), get(&client.output_bytes));
+    let is_beyond = get(&client.output_held) > 0;
     let argv_bytes = argv_bytes.max(get(&client.waiting_bytes) as usize);
     let last = client.last_command.load(Ordering::Relaxed);
     let command = match (last & 0xffff, last >> 16) {
@@ -97,7 +99,7 @@ fn line_of(
     );
     let body = format!(
         " age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={query} \
-         qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} \
+         qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs={own} rbp={} obl={} oll={} omem={} \
          tot-mem={} events={} cmd={command} user=",
         seconds_between(client.since_ms, now_ms),
         seconds_between(get(&client.active_ms), now_ms),
@@ -111,7 +113,9 @@ fn line_of(
         client.watching.load(Ordering::Relaxed),
         held.saturating_sub(query),
         get(&client.multi_bytes),
-        u8::from(output > 0),
+        client.replies.peak().min(own),
+        if is_beyond { 0 } else { unsent },
+        u8::from(is_beyond) + u8::from(client.mail_bytes() > 0),
         client.owed_held(),
         client.memory_bytes(),
         if output > 0 { "rw" } else { "r" },

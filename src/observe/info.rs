@@ -356,7 +356,7 @@ fn memory_section(source: &Source<'_>, lines: &mut Lines) {
 }
 
 fn persistence(source: &Source<'_>, lines: &mut Lines) {
-    let is_loading = source.engine.following.is_loading();
+    let is_loading = source.engine.is_loading();
     lines.put("loading", u8::from(is_loading));
     lines.zeros(&[
         "async_loading",
@@ -398,6 +398,16 @@ fn persistence(source: &Source<'_>, lines: &mut Lines) {
         "module_fork_last_cow_size",
         "slot_migration_fork_in_progress",
     ]);
+    if is_loading {
+        let loading = &source.engine.loading;
+        let (percent, left_s) = loading.progress(clock::unix_ms());
+        lines.put("loading_start_time", count(&loading.since_ms) / 1000);
+        lines.put("loading_total_bytes", count(&loading.total_bytes));
+        lines.put("loading_rdb_used_mem", count(&loading.memory_bytes));
+        lines.put("loading_loaded_bytes", count(&loading.loaded_bytes));
+        lines.ratio("loading_loaded_perc", percent);
+        lines.put("loading_eta_seconds", left_s.unwrap_or(1));
+    }
 }
 
 fn stats(source: &Source<'_>, lines: &mut Lines) {
@@ -479,9 +489,12 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("dump_payload_sanitizations", 0);
     lines.put("total_reads_processed", totals.batches);
     lines.put("total_writes_processed", totals.writes);
+    // One thread alone does all by itself.
+    let are_threads = source.engine.workers.len() > 1;
+    let by_threads = |n| if are_threads { n } else { 0 };
+    lines.put("io_threaded_reads_processed", by_threads(totals.batches));
+    lines.put("io_threaded_writes_processed", by_threads(totals.writes));
     lines.zeros(&[
-        "io_threaded_reads_processed",
-        "io_threaded_writes_processed",
         "io_threaded_freed_objects",
         "io_threaded_accept_processed",
         "io_threaded_poll_processed",
@@ -496,7 +509,14 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
         "client_output_buffer_limit_disconnections",
         count(&counters.output_limit_drops),
     );
-    lines.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
+    lines.put(
+        "reply_buffer_shrinks",
+        count(&counters.reply_buffer_shrinks),
+    );
+    lines.put(
+        "reply_buffer_expands",
+        count(&counters.reply_buffer_expands),
+    );
     lines.put("eventloop_cycles", totals.cycles);
     lines.put("eventloop_duration_sum", totals.active_us);
     let nanos: u64 = totals.calls.iter().map(|c| c.nanos).sum();

@@ -9,6 +9,8 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::fields::{self, NoteField, NullField, Nulls, PolicyField, Wrong};
 use super::rdb::{self, Loaded, Piece, ReadError, Reader, Rules, Usage, Writer};
@@ -16,6 +18,7 @@ use crate::base::clock;
 use crate::config::policy::Policy;
 use crate::config::{self, Settings, param};
 use crate::exec::args::Key;
+use crate::exec::loading::{Counted, Loading as Progress};
 use crate::exec::saving;
 use crate::exec::txn::{Persisted, Restored, RestoredNote, Txn};
 use crate::store::entry::Entry;
@@ -353,9 +356,26 @@ pub fn read_file(
     databases: u32,
     present: Present,
 ) -> Result<Summary, Refusal> {
+    read_file_watched(txn, path, rules, databases, present, None)
+}
+
+/// The same, told how far it is.
+pub fn read_file_watched(
+    txn: &mut Txn<'_>,
+    path: &Path,
+    rules: &Rules,
+    databases: u32,
+    present: Present,
+    progress: Option<&Progress>,
+) -> Result<Summary, Refusal> {
     let file = File::open(path).map_err(Refusal::Open)?;
-    let source = BufReader::with_capacity(BUFFER_BYTES, file);
-    read(txn, source, rules, databases, present)
+    let Some(progress) = progress else {
+        let source = BufReader::with_capacity(BUFFER_BYTES, file);
+        return read_watched(txn, source, rules, databases, present, None);
+    };
+    progress.begin(file.metadata().map_or(0, |data| data.len()));
+    let source = BufReader::with_capacity(BUFFER_BYTES, Counted::new(file, progress));
+    read_watched(txn, source, rules, databases, present, Some(progress))
 }
 
 /// Reads all data of a snapshot into the keyspace, which the transaction holds, or
@@ -368,6 +388,18 @@ pub fn read<R: Read>(
     databases: u32,
     present: Present,
 ) -> Result<Summary, Refusal> {
+    read_watched(txn, source, rules, databases, present, None)
+}
+
+/// The same, told what the snapshot says of its size.
+pub fn read_watched<R: Read>(
+    txn: &mut Txn<'_>,
+    source: R,
+    rules: &Rules,
+    databases: u32,
+    present: Present,
+    progress: Option<&Progress>,
+) -> Result<Summary, Refusal> {
     let reader = Reader::begin(source, rules)?;
     let before = txn.db;
     txn.db = 0;
@@ -376,6 +408,9 @@ pub fn read<R: Read>(
         databases,
         present,
         is_strict: rules.is_strict,
+        key_delay_us: rules.key_delay_us,
+        keys_to_delay: 0,
+        progress,
         policies: HashMap::new(),
         note: None,
         summary: Summary::default(),
@@ -387,11 +422,17 @@ pub fn read<R: Read>(
 }
 
 /// A snapshot that is being read.
-struct Loading {
+struct Loading<'p> {
     databases: u32,
     present: Present,
     /// What is of a version that nobody knows yet is refused.
     is_strict: bool,
+    /// See [`Rules::key_delay_us`].
+    key_delay_us: i64,
+    /// Keys since one was waited for.
+    keys_to_delay: i64,
+    /// Who is told how far it is.
+    progress: Option<&'p Progress>,
     /// Its policies by their numbers.
     policies: HashMap<u8, Policy>,
     /// What is known of the next entry.
@@ -399,7 +440,7 @@ struct Loading {
     summary: Summary,
 }
 
-impl Loading {
+impl Loading<'_> {
     fn read_all<R: Read>(
         &mut self,
         txn: &mut Txn<'_>,
@@ -433,6 +474,14 @@ impl Loading {
                 let number = std::str::from_utf8(&value).ok();
                 self.summary.stream_db = number.and_then(|n| n.parse().ok());
             }
+            Piece::Aux(name, value) if name == b"used-mem" => {
+                let bytes = std::str::from_utf8(&value).ok();
+                if let (Some(progress), Some(Ok(bytes))) =
+                    (self.progress, bytes.map(str::parse::<u64>))
+                {
+                    progress.memory_bytes.store(bytes, Ordering::Relaxed);
+                }
+            }
             Piece::Aux(name, value) => self.take_field(txn, &name, &value)?,
             Piece::Function(_) => {
                 crate::warning!(
@@ -450,6 +499,9 @@ impl Loading {
                 deadline,
                 usage,
             } => {
+                if self.key_delay_us != 0 {
+                    self.delay(txn);
+                }
                 let key = Key::of(&key);
                 if txn.is_over(&key, deadline, note.as_ref().map(|field| &field.note)) {
                     self.summary.expired += 1;
@@ -459,6 +511,24 @@ impl Loading {
             }
         }
         Ok(())
+    }
+
+    /// Tests want it slower.
+    #[cold]
+    fn delay(&mut self, txn: &mut Txn<'_>) {
+        let us = match self.key_delay_us {
+            us @ 1.. => us as u64,
+            each => {
+                self.keys_to_delay += 1;
+                if self.keys_to_delay < -each {
+                    return;
+                }
+                self.keys_to_delay = 0;
+                1
+            }
+        };
+        txn.let_go();
+        std::thread::sleep(Duration::from_micros(us));
     }
 
     fn database(&self, number: u64) -> Result<u32, Refusal> {

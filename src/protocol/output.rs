@@ -19,6 +19,8 @@ pub struct Output {
     blob_bytes: usize,
     /// What of all that is written already.
     written: usize,
+    /// Shorter blobs are copied.
+    copied_below: usize,
 }
 
 impl Output {
@@ -43,8 +45,24 @@ impl Output {
         &mut self.bytes
     }
 
-    /// Appends a blob by reference.
+    /// Bytes that the buffer has room for.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// From now on, blobs of fewer bytes are copied.
+    #[inline]
+    pub fn copy_below(&mut self, bytes: usize) {
+        self.copied_below = bytes;
+    }
+
+    /// Appends a blob by reference, unless it is a short one.
     pub fn push_blob(&mut self, blob: Arc<Vec<u8>>) {
+        if blob.len() < self.copied_below {
+            self.bytes.extend_from_slice(&blob);
+            return;
+        }
         self.blob_bytes += blob.len();
         self.blobs.push((self.bytes.len(), blob));
     }

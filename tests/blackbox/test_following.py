@@ -356,6 +356,49 @@ def test_sentinel_promotes_a_follower_when_the_leader_dies(start_server, follow)
     assert info(new, "stats", "sync_partial_ok") == "1"
 
 
+def test_tags_and_policies_reach_followers_and_outlive_the_leader(start_server, follow, tmp_path):
+    policies = tmp_path / "policies"
+    policies.write_text("policy loaded loaded:* ttl 1h\npolicy gone gone:* ttl 1h\n")
+    leader = start_server("--policyfile", str(policies))
+    follower = follow(leader)
+    reference = follow(leader, binary=REFERENCE)
+    with leader.raw() as c:
+        c.call("CACHE.POLICY", "SET", "p", "p:*", "ttl", "1h", "tag", "all:{1}")
+        c.call("CACHE.POLICY", "SET", "q", "q:*")
+        c.call("CACHE.POLICY", "DEL", "q")
+        policies.write_text('policy loaded "loaded:\\x20*" ttl 2h\npolicy p p:* ttl 1h tag all:{1}\n')
+        assert c.call("CACHE.POLICY", "LOAD") == OK
+        expected = c.call("CACHE.POLICY", "LIST")
+        c.call("SELECT", 3)
+        c.call("CACHE.SET", "a", "v", "EX", 100, "TAGS", 2, "t", "u")
+        c.call("CACHE.SET", "a", "w", "KEEPTTL")
+        c.call("CACHE.SET", "p:1", "v", "TAGS", 1, "t")
+        c.call("CACHE.SET", "p:2", "v", "TAGS", 1, "none")
+        c.call("SET", "late", "v")
+        c.call("CACHE.TAG", "late", "t")
+        c.call("SET", "stays", "v")
+        c.call("SET", "end", 1)
+    assert len(expected) == 2
+    are_level(leader, follower)
+    with reference.raw() as r:
+        r.call("SELECT", 3)
+        eventually(lambda: r.call("GET", "end") == b"1", "it has all")
+        assert r.call("GET", "a") == b"w" and 0 < r.call("TTL", "a") <= 100
+    assert "CRITICAL" not in follower.log() + reference.log()
+    leader.stop()
+    with follower.raw() as f:
+        assert sorted(f.call("CACHE.POLICY", "LIST")) == sorted(expected)
+        f.says("REPLICAOF NO ONE", OK)
+        f.call("SELECT", 3)
+        assert 0 < f.call("TTL", "a") <= 100
+        assert f.call("EXISTS", "a", "p:1", "p:2", "late", "stays") == 5
+        f.call("CACHE.INVALIDATE", "TAG", "t")
+        assert f.call("EXISTS", "a", "p:1", "late") == 0
+        assert f.call("EXISTS", "p:2", "stays") == 2
+        f.call("CACHE.INVALIDATE", "TAG", "all:2")
+        assert f.call("EXISTS", "p:2", "stays") == 1
+
+
 def test_absences_and_invalidations_reach_followers_that_know_them(start_server, follow):
     leader = start_server(*DEBUG)
     follower = follow(leader)

@@ -92,6 +92,14 @@ pub const SPECS: &[Spec] = &[
             "Remembers that the origin has no such key.",
         )
         .args(&[KEY, FOR_A_TIME]),
+    row("cache.tag", -2, write::tag, WRITE | DENYOOM, WRITTEN_KEY)
+        .doc(
+            Group::Generic,
+            "1.0.0",
+            "O(N) where N is the number of tags",
+            "Gives a key groups that it belongs to, in the place of those that it was given.",
+        )
+        .args(&[KEY, Arg::new("tag", ArgKind::String).multiple().optional()]),
     Spec::new("cache.invalidate", -3, invalidate::invalidate)
         .flags(WRITE)
         .category(category::KEYSPACE)

@@ -659,17 +659,65 @@ fn what_followers_are_told_is_definite() {
     let absent_until = (NOW_MS + 60_000).to_string();
     let null = ["CACHE.NULL", "a:1", "PXAT", &absent_until].map(str::as_bytes);
     let null = hint::wrap(&null).join(&b' ');
+    let tagged = hint::wrap(&[b"CACHE.TAG", b"a:2", b"t"]).join(&b' ');
     assert_eq!(
         commands,
         [
             "set a:1 v".to_string(),
             format!("PEXPIREAT a:1 {at}"),
             format!("SET a:2 v PXAT {at}"),
+            String::from_utf8(tagged).expect("text"),
             format!("PEXPIREAT a:2 {at}"),
             "DEL a:1".to_string(),
             String::from_utf8(null).expect("text"),
         ]
     );
+}
+
+#[test]
+fn tags_may_come_later_and_go_again() {
+    let mut kit = kit(&["p a:* ttl 10s"]);
+    for key in ["a:1", "b:1"] {
+        let key = |line: &str| line.replace('K', key);
+        kit.run("cache.invalidate tag t u");
+        kit.run(&key("set K v"));
+        for (line, expected) in [
+            ("cache.tag K t u", ":1"),
+            ("cache.tag none t", ":0"),
+            ("get K", "$1 v"),
+            ("cache.tag K u", ":1"),
+            ("cache.invalidate tag t", "*"),
+            ("get K", "$1 v"),
+            ("append K w", ":2"),
+            ("cache.set K x keepttl", "+OK"),
+            ("get K", "$1 x"),
+            ("cache.invalidate tag u", "*"),
+            ("get K", "$-1"),
+            ("cache.set K v tags 1 t", "+OK"),
+            ("cache.tag K", ":1"),
+            ("cache.invalidate tag t", "*"),
+            ("get K", "$1 v"),
+            ("cache.tag K ''", "-ERR a tag has 1 to"),
+        ] {
+            let reply = kit.run(&key(line)).replace("\r\n", " ");
+            assert!(reply.starts_with(expected), "{}: {reply}", key(line));
+        }
+    }
+    let ttl = kit.run("ttl a:1");
+    assert_eq!(ttl, ":10\r\n");
+}
+
+#[test]
+fn a_change_that_keeps_the_lifetime_keeps_the_tags_of_followers_too() {
+    let (mut kit, recorder) = recorded();
+    kit.run("cache.set k v tags 2 t u");
+    kit.run("cache.set k w keepttl");
+    kit.run("cache.tag k t");
+    let both = hint::wrap(&[b"CACHE.TAG", b"k", b"t", b"u"]).join(&b' ');
+    let one = hint::wrap(&[b"CACHE.TAG", b"k", b"t"]).join(&b' ');
+    let expected = [b"SET k v".to_vec(), both, b"SET k w KEEPTTL".to_vec(), one];
+    let expected = expected.map(|words| String::from_utf8(words).expect("text"));
+    assert_eq!(recorder.commands(), expected);
 }
 
 #[test]

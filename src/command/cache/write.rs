@@ -150,28 +150,56 @@ fn store(
         (None, Expiry::Keep) => Deadline::Keep,
         (None, _) => Deadline::Never,
     };
-    let tags = ctx.txn.tag_digests(tags);
+    let (names, tags) = (tags, ctx.txn.tag_digests(tags));
+    let keeps = deadline == Deadline::Keep && found.is_some() && tags.is_empty();
     let text = ctx.args.all()[if ctx.spec.name == "cache.fill" { 3 } else { 2 }];
     let filled = match options.condition {
         Condition::Always => ctx.txn.fill_tagged(key, found, value, deadline, SET, &tags),
         _ => ctx.txn.put_tagged(key, found, value, deadline, SET, &tags),
     };
     if let Filled::Stored(deadline) = filled {
-        if let Some(ms) = deadline {
+        if deadline.is_some() {
             ctx.txn.also(key, Event::EXPIRE);
-            // Others know neither leases nor tags.
-            ctx.txn.rewrite(|| {
-                let ms = ms.to_string();
-                let words = [b"SET", key.bytes, text, b"PXAT", ms.as_bytes()];
-                words.map(<[u8]>::to_vec).into()
-            });
-        } else {
-            ctx.txn
-                .rewrite(|| [b"SET", key.bytes, text].map(<[u8]>::to_vec).into());
+        }
+        // Others know neither leases nor tags.
+        ctx.txn.rewrite(|| {
+            let ms = deadline.map(|ms| ms.to_string());
+            let mut words = vec![b"SET", key.bytes, text];
+            match &ms {
+                // Those that it had stay with it, and so do its tags.
+                _ if keeps => words.push(b"KEEPTTL"),
+                Some(ms) => words.extend([b"PXAT", ms.as_bytes()]),
+                None => {}
+            }
+            words.iter().map(|word| word.to_vec()).collect()
+        });
+        if !tags.is_empty() {
+            ctx.txn.rewrite(|| tagged(key, names));
         }
     }
     ctx.reply.ok();
     Ok(())
+}
+
+/// CACHE.TAG key [tag …]
+pub(super) fn tag(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    let key = ctx.args.key()?;
+    let names = ctx.args.rest();
+    check_tags(names)?;
+    let Some(found) = ctx.txn.find(&key) else {
+        ctx.reply.flag(false);
+        return Ok(());
+    };
+    let tags = ctx.txn.tag_digests(names);
+    ctx.txn.retag(&key, found, &tags);
+    ctx.txn.rewrite(|| tagged(&key, names));
+    ctx.reply.flag(true);
+    Ok(())
+}
+
+/// How Larder's followers are told of a key's tags.
+fn tagged(key: &Key<'_>, names: &[&[u8]]) -> Vec<Vec<u8>> {
+    hint::wrap(&[&[b"CACHE.TAG", key.bytes], names].concat())
 }
 
 fn remember_absence(

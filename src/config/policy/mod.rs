@@ -445,6 +445,11 @@ impl Policy {
         }
         line
     }
+
+    /// The same as words.
+    pub fn words(&self) -> Vec<Vec<u8>> {
+        grammar::split(self.line().as_bytes()).expect("it quotes what has to be")
+    }
 }
 
 /// A word as the configuration's grammar reads it.

@@ -1,11 +1,10 @@
 //! Who reads and writes, as policies see it: which client, and what it missed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Misses that are remembered of one client. Beyond, the oldest are forgotten, and a
-/// refill of theirs is taken for a write.
-const MISSES_MAX: usize = 256;
+pub use super::misses::Miss;
+use super::misses::Misses;
+
 /// Leases that are given up when their client leaves; others end by their deadline.
 const LEASES_MAX: usize = 4096;
 
@@ -25,21 +24,8 @@ pub struct Caller {
 /// What a client missed, and may be about to bring.
 #[derive(Default)]
 pub struct Reader {
-    misses: VecDeque<Miss>,
+    misses: Misses,
     leases: Vec<HeldLease>,
-}
-
-/// A miss that its client may be loading for.
-#[derive(Clone, Copy, Debug)]
-pub struct Miss {
-    /// Of database and key.
-    pub key: u64,
-    /// The shard's count of misses and removals.
-    pub sequence: u64,
-    /// How many invalidations there had been.
-    pub epoch: u32,
-    /// When, in Unix milliseconds.
-    pub at_ms: u64,
 }
 
 /// A lease that is given up when its client leaves.
@@ -84,17 +70,12 @@ pub struct Cascade {
 impl Reader {
     /// Remembers a miss, in the place of an older one of the same key.
     pub fn note_miss(&mut self, miss: Miss) {
-        self.misses.retain(|m| m.key != miss.key);
-        if self.misses.len() == MISSES_MAX {
-            self.misses.pop_front();
-        }
-        self.misses.push_back(miss);
+        self.misses.note(miss);
     }
 
     /// The miss that a refill of the key answers.
     pub fn take_miss(&mut self, key: u64) -> Option<Miss> {
-        let at = self.misses.iter().position(|m| m.key == key)?;
-        self.misses.remove(at)
+        self.misses.take(key)
     }
 
     /// Remembers a lease.
@@ -108,7 +89,7 @@ impl Reader {
 
     /// Takes over what another of the same client remembers.
     pub fn merge(&mut self, other: Reader) {
-        for miss in other.misses {
+        for miss in other.misses.all() {
             self.note_miss(miss);
         }
         for lease in other.leases {
@@ -119,28 +100,5 @@ impl Reader {
     /// What it held.
     pub fn take_leases(&mut self) -> Vec<HeldLease> {
         std::mem::take(&mut self.leases)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_misses_are_remembered_once_each() {
-        let mut reader = Reader::default();
-        let miss = |key, sequence| Miss {
-            key,
-            sequence,
-            epoch: 0,
-            at_ms: 0,
-        };
-        for key in 0..=MISSES_MAX as u64 {
-            reader.note_miss(miss(key, key));
-        }
-        reader.note_miss(miss(5, 1_000));
-        assert!(reader.take_miss(0).is_none());
-        assert_eq!(reader.take_miss(5).map(|m| m.sequence), Some(1_000));
-        assert!(reader.take_miss(5).is_none());
     }
 }

@@ -100,6 +100,8 @@ pub struct Rules {
     pub is_strict: bool,
     /// Whether a payload's checksum must be right.
     pub checks_sums: bool,
+    /// How long to wait for each key, in microseconds; below 0, one for each so many.
+    pub key_delay_us: i64,
 }
 
 impl Rules {
@@ -126,6 +128,7 @@ impl Rules {
             },
             compresses: settings.flag(param::RDBCOMPRESSION),
             checks_sums: true,
+            key_delay_us: settings.int(param::KEY_LOAD_DELAY),
             is_strict: settings.choice_name(param::RDB_VERSION_CHECK) == "strict",
         }
     }

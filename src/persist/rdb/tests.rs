@@ -31,6 +31,7 @@ fn rules() -> Rules {
         compresses: true,
         is_strict: true,
         checks_sums: true,
+        key_delay_us: 0,
     }
 }
 
