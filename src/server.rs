@@ -226,7 +226,7 @@ async fn serve(
         }
         notice!("User requested shutdown...");
         let mut farewell = engine.shutdown.farewell();
-        if engine.loading.is_on() {
+        if engine.is_loading() {
             // What is there is not all: nothing is saved in the place of it.
             farewell.save = Some(false);
         }

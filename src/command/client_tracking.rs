@@ -245,6 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_remembered_when_nobody_tracks_any_more() {
+        let (mut reader, mut writer) = tracking("");
+        let mut other = writer.another();
+        other.run("client tracking on");
+        for key in ["a", "b"] {
+            reader.run(&format!("get {key}"));
+        }
+        other.run("get b");
+        let counts = |kit: &Kit| (kit.engine.tracking.keys(), kit.engine.tracking.items());
+        assert_eq!(counts(&writer), (2, 3));
+        reader.run("client tracking off");
+        assert_eq!(counts(&writer), (2, 3), "somebody does");
+        other.run("client tracking off");
+        assert_eq!(counts(&writer), (0, 0));
+        writer.run("set a 1");
+        reader.run("client tracking on");
+        writer.run("set a 2");
+        assert_eq!(mail(&reader), "");
+    }
+
+    #[test]
     fn a_reader_is_told_once_when_what_it_read_changes() {
         let (mut reader, mut writer) = tracking("");
         reader.run("get a");

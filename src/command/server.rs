@@ -119,6 +119,8 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Err(Error::new("ERR No shutdown in progress."));
     }
     let save = match (save, no_save) {
+        // What is there is not all: nothing is saved in the place of it.
+        _ if ctx.engine.is_loading() => Some(false),
         (false, false) => None,
         (wish, _) => Some(wish),
     };

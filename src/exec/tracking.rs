@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -27,6 +28,8 @@ use crate::protocol::reply::Reply;
 
 /// The table's parts, each under a lock of its own.
 const STRIPES: usize = 64;
+/// Keys that are forgotten on the spot; more are freed by another thread.
+const FREED_AT_ONCE: usize = 10_000;
 /// Where those are told who do not speak RESP3.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
@@ -235,6 +238,24 @@ impl Tracking {
         if clients.is_empty() {
             let consumer: Arc<dyn Consumer> = tracking.clone();
             engine.effects.detach(&consumer);
+            // From now on nobody says that these keys change.
+            tracking.forget_all();
+        }
+    }
+
+    /// Forgets who read what. To be called while no client can begin to read.
+    fn forget_all(&self) {
+        let mut all = Vec::new();
+        for stripe in &self.stripes.0 {
+            let keys = std::mem::take(&mut *stripe.lock());
+            let readers: usize = keys.values().map(|readers| readers.len()).sum();
+            self.keys.fetch_sub(keys.len(), Ordering::Relaxed);
+            self.items.fetch_sub(readers, Ordering::Relaxed);
+            all.push(keys);
+        }
+        if all.iter().map(HashMap::len).sum::<usize>() > FREED_AT_ONCE {
+            // Without a thread it takes this one a while.
+            let _ = thread::Builder::new().spawn(move || drop(all));
         }
     }
 

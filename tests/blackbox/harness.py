@@ -136,7 +136,7 @@ class Server:
             try:
                 with Raw(self.address, timeout_s=5) as c:
                     c.send(b"PING\r\n")
-                    return c.read_exactly(1)
+                    return c.read_exactly(7) != b"-LOADIN"
             except OSError:
                 return False
 

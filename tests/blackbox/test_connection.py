@@ -6,8 +6,9 @@ import pytest
 import redis
 
 from harness import eventually
-from resp import NIL, NOT_INT, OK, QUEUED, SYNTAX, Err, Map, Set, Simple, Verbatim, arity
+from resp import NIL, NOT_INT, OK, QUEUED, SYNTAX, Err, Map, Set, Simple, Verbatim, arity, encode_reply
 
+DEBUG = ("--enable-debug-command", "yes")
 NOAUTH = Err("NOAUTH Authentication required.")
 WRONGPASS = Err("WRONGPASS invalid username-password pair or user is disabled.")
 BAD_NAME = Err("ERR Client names cannot contain spaces, newlines or special characters.")
@@ -396,3 +397,42 @@ def test_a_closed_connection_leaves_the_list(server, client):
     number = c.call("CLIENT", "ID")
     c.close()
     eventually(lambda: not listed(client, "ID", number), "the closed client leaves the list")
+
+
+def test_memory_for_replies_follows_what_a_client_asks_for(start_server):
+    server = start_server(*DEBUG)
+    with server.raw() as control, server.raw() as c:
+        c.says("CLIENT SETNAME asking", OK)
+        control.call("RPUSH", "few", *(["x" * 90] * 100))
+        control.call("RPUSH", "many", *(["x" * 90] * 2000))
+
+        def shown():
+            return next(line for line in listed(control) if line["name"] == "asking")
+
+        def figures():
+            return {name: int(shown()[name]) for name in ("rbs", "rbp", "obl", "oll", "omem")}
+
+        assert figures() == {"rbs": 1024, "rbp": 5, "obl": 0, "oll": 0, "omem": 0}
+        few = len(encode_reply(c.call("LRANGE", "few", 0, -1)))
+        now = figures()
+        assert few <= now["rbp"] <= now["rbs"] <= 16384
+        for _ in range(3):
+            assert len(c.call("LRANGE", "many", 0, -1)) == 2000
+            assert figures()["rbs"] == 16384, "the rest is not its own"
+        grown = dict(line.split(":") for line in control.call("INFO", "stats").decode().split() if ":" in line)
+        assert int(grown["reply_buffer_expands"]) >= 1
+        control.says("DEBUG REPLYBUFFER PEAK-RESET-TIME 50", OK)
+        eventually(lambda: figures()["rbs"] <= 1024, "less is enough")
+        control.says("DEBUG REPLYBUFFER PEAK-RESET-TIME RESET", OK)
+        eventually(lambda: figures()["rbs"] == 0, "an idle client has none", 20)
+        c.says("PING", Simple("PONG"))
+        assert figures()["rbs"] == 1024
+        # Replies that nobody reads.
+        for _ in range(300):
+            c.send(b"LRANGE many 0 -1\r\n")
+        eventually(lambda: figures()["oll"] == 1, "they pile up")
+        now = figures()
+        assert now["omem"] > 100_000 and now["obl"] == 0 and int(shown()["tot-mem"]) > now["omem"] + now["rbs"]
+        for _ in range(300):
+            c.read_value()
+        eventually(lambda: figures()["omem"] == 0 and figures()["oll"] == 0, "they are all read")

@@ -3,7 +3,7 @@
 import re
 
 from harness import eventually
-from resp import OK, encode
+from resp import OK, Err, encode
 from test_replication import DEBUG, FOLLOWER, is_linked
 
 CONFIG = """
@@ -144,3 +144,55 @@ def test_a_foreign_server_starts_from_a_snapshot_of_ours(start_server, tmp_path)
         # A sentinel is one whoever wrote it.
         assert status(c, "course:2") == "null"
         assert status(c, "course:absent") == "miss"
+
+
+LOADING = Err("LOADING Larder is loading the dataset in memory")
+
+
+def test_whoever_comes_while_the_snapshot_is_read_is_told_so_and_may_end_the_server(start_server, tmp_path):
+    args = ("--dir", tmp_path, *DEBUG)
+    first = start_server(*args)
+    with first.raw() as c:
+        c.call("DEBUG", "POPULATE", 3000)
+        c.says("SAVE", OK)
+    first.stop()
+    file = tmp_path / "dump.rdb"
+    before = file.read_bytes()
+    second = start_server(*args, "--key-load-delay", 20_000, "--enable-protected-configs", "yes", "--save", "3600 1", wait=False)
+
+    def answers():
+        try:
+            with second.raw() as c:
+                return c.call("PING") == LOADING
+        except OSError:
+            return False
+
+    eventually(answers, "it says that it is loading")
+    with second.raw() as c:
+        for line in ["PING", "GET key:1", "DBSIZE", "SAVE", "BGSAVE", "REPLICAOF NO ONE"]:
+            c.says(line, LOADING)
+        info = dict(line.split(":", 1) for line in c.call("INFO", "persistence").decode().split() if ":" in line)
+        assert info["loading"] == "1" and info["async_loading"] == "0"
+        assert int(info["loading_total_bytes"]) == len(before)
+        assert 0 < int(info["loading_loaded_bytes"]) <= len(before)
+        assert int(info["loading_rdb_used_mem"]) > 0 and int(info["loading_start_time"]) > 0
+        assert 0 < float(info["loading_loaded_perc"]) <= 100 and int(info["loading_eta_seconds"]) >= 0
+        c.says("CONFIG SET loglevel debug", OK)
+        c.says("CONFIG SET dir elsewhere", Err("LOADING the dataset is being loaded"))
+        c.says("DEBUG SLEEP 0", OK)
+        c.send(b"SHUTDOWN SAVE\r\n")
+        assert second.wait() == 0
+    assert file.read_bytes() == before, "what was there of the data did not take its place"
+    third = start_server(*args)
+    with third.raw() as c:
+        assert c.call("DBSIZE") == 3000
+        assert b"loading:0" in c.call("INFO", "persistence")
+
+
+def test_a_snapshot_that_cannot_be_read_ends_the_start(start_server, tmp_path):
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0011\xfa\x09redis-ver")
+    server = start_server("--dir", tmp_path, "--pidfile", tmp_path / "pid", wait=False)
+    assert server.wait() == 1
+    assert "Fatal error loading the DB" in server.log()
+    assert not (tmp_path / "pid").exists()
+    server.log_file.close()
