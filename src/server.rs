@@ -574,7 +574,7 @@ async fn keep_up(engine: Arc<Engine>, worker: usize) {
     let workers = engine.workers.len();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        if engine.cron_paused.load(Ordering::Relaxed) {
+        if engine.cron_paused.load(Ordering::Relaxed) || engine.loading.is_on() {
             continue;
         }
         let mut began = Instant::now();

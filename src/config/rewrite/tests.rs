@@ -230,7 +230,8 @@ fn a_policyfile_that_is_named_at_run_time_takes_over_what_the_config_file_said()
     assert_eq!(again.policies().expect("policies").len(), 2);
 
     // From now on it is none of CONFIG REWRITE's business, unless it is gone.
-    rewrite_with(&settings, &["b b:*"]);
+    let one = || policies(&["b b:*"]);
+    settings.rewrite(&one).expect("a rewrite");
     assert_eq!(fs::read_to_string(&own).expect("text"), saved);
     fs::remove_file(&own).expect("removed");
     rewrite_with(&settings, &["b b:*"]);
