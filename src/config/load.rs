@@ -216,7 +216,7 @@ impl Loader {
             return Err(place.refuse("include nested too deep"));
         }
         self.depth += 1;
-        for path in include::files(pattern, &self.state.folder()) {
+        for path in include::files(pattern, self.state.folder()) {
             self.read_file(&path)?;
         }
         self.depth -= 1;
