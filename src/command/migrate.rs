@@ -21,6 +21,7 @@
 //! read. Whatever fails, the key stays here.
 
 mod link;
+mod pool;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,6 +48,7 @@ use crate::protocol::reply::Reply;
 use crate::protocol::request;
 use crate::store::shard::WatchFlag;
 use link::Link;
+use pool::{Pool, Target};
 
 /// Where the options begin.
 const OPTIONS_AT: usize = 6;
@@ -199,8 +201,18 @@ struct Migration {
     refusal: Option<Error>,
     /// Nothing more can be said to the other server.
     broken: Option<Error>,
+    /// The other server did not let it in, or choose the database.
+    shut_out: bool,
     /// The command's own work up to now, in nanoseconds.
     worked_ns: u64,
+}
+
+/// How far a connection has come before the first key goes.
+struct Prelude {
+    /// It has to be said who comes.
+    logs_in: bool,
+    /// The database has to be chosen.
+    selects: bool,
 }
 
 impl Migration {
@@ -210,22 +222,46 @@ impl Migration {
             .iter()
             .map(|(bytes, digest)| Key::new(bytes, *digest))
             .collect();
-        let Order { host, port, .. } = &self.order;
-        let mut link = match Link::open(host, *port, self.order.timeout).await {
-            Ok(link) => Some(link),
-            Err(_) => {
-                self.broken = Some(Error::MIGRATE_CONNECT);
-                None
+        let target = Target {
+            host: self.order.host.clone(),
+            port: self.order.port,
+            login: self.order.login.clone(),
+        };
+        let (pool, db) = (engine.service::<Pool>(), self.order.db);
+        let (mut link, mut prelude) = match pool.take(&target) {
+            Some((mut link, selected)) => {
+                link.set_silence_max(self.order.timeout);
+                let selects = selected != db;
+                let logs_in = false;
+                (Some(link), Some(Prelude { logs_in, selects }))
+            }
+            None => {
+                let Target { host, port, login } = &target;
+                let timeout = self.order.timeout;
+                let opened = Link::open(host, *port, timeout, &engine.counters).await;
+                if opened.is_err() {
+                    self.broken = Some(Error::MIGRATE_CONNECT);
+                }
+                let (logs_in, selects) = (!login.is_empty(), true);
+                (opened.ok(), Some(Prelude { logs_in, selects }))
             }
         };
         for round in 1..=ROUNDS_MAX {
             if let Some(link) = &mut link {
-                self.send(&keys, link, round == 1).await;
+                self.send(&keys, link, prelude.take()).await;
             }
             let (is_last, worked_ns) = (round == ROUNDS_MAX, self.worked_ns);
             let settle = |txn: &mut Txn<'_>, reply: &mut Reply<'_>| {
                 let rules = Rules::of(&engine.settings);
-                self.settle(txn, &keys, reply, &rules, is_last)
+                let is_sound = self.broken.is_none() && !self.shut_out;
+                let completed = self.settle(txn, &keys, reply, &rules, is_last);
+                // Before the client hears of it: its next call may take this one.
+                if let (Completed::Over(_), true) = (&completed, is_sound)
+                    && let Some(link) = link.take()
+                {
+                    pool.put(target.clone(), link, db);
+                }
+                completed
             };
             if waiter.complete(&engine, &keys, worked_ns, settle).is_none() {
                 return;
@@ -234,14 +270,15 @@ impl Migration {
     }
 
     /// Sends all that is to be sent, and hears what becomes of it.
-    async fn send(&mut self, keys: &[Key<'_>], link: &mut Link, is_first: bool) {
+    async fn send(&mut self, keys: &[Key<'_>], link: &mut Link, prelude: Option<Prelude>) {
         let began_ns = clock::work_ns();
         let mut out = Vec::new();
-        let logs_in = is_first && !self.order.login.is_empty();
+        let logs_in = prelude.as_ref().is_some_and(|prelude| prelude.logs_in);
+        let selects = prelude.as_ref().is_some_and(|prelude| prelude.selects);
         if logs_in {
             request::write(&mut out, &self.order.login);
         }
-        if is_first {
+        if selects {
             request::write(&mut out, &[b"SELECT", self.order.db.to_string().as_bytes()]);
         }
         let ready: Vec<usize> = (0..self.parcels.len())
@@ -256,7 +293,7 @@ impl Migration {
             return;
         }
         drop(out);
-        let preludes = usize::from(logs_in) + usize::from(is_first);
+        let preludes = usize::from(logs_in) + usize::from(selects);
         let mut refused = None;
         for n in 0..preludes + ready.len() {
             let Ok(line) = link.line().await else {
@@ -272,14 +309,14 @@ impl Migration {
             }
             if let Some(n) = n.checked_sub(preludes) {
                 // Where it was not let in, a key that went all the same went astray.
-                let is_fine = said.is_none() && !(is_first && self.refusal.is_some());
+                let is_fine = said.is_none() && !self.shut_out;
                 self.parcels[ready[n]].state = match is_fine {
                     true => State::Acknowledged,
                     false => State::Refused,
                 };
             }
             if n + 1 == preludes {
-                self.refusal = refused.clone();
+                self.shut_out = refused.is_some();
             }
         }
         self.refusal = self.refusal.take().or(refused);
@@ -367,12 +404,18 @@ fn migrate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         parcels,
         refusal: None,
         broken: None,
+        shut_out: false,
         worked_ns: clock::work_ns() - began_ns,
     };
     ctx.start(Box::new(move |engine, waiter| {
         Box::pin(migration.run(names, engine, waiter))
     }));
     Ok(())
+}
+
+/// Closes connections that nobody has used for long.
+pub fn drop_idle_links(engine: &Engine) {
+    engine.service::<Pool>().drop_idle();
 }
 
 /// The key, or those behind KEYS.

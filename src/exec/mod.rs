@@ -32,6 +32,7 @@ pub mod pause;
 pub mod reclaim;
 pub mod refill;
 pub mod room;
+pub mod routing;
 pub mod saving;
 pub mod services;
 pub mod session;

@@ -468,20 +468,20 @@ impl Shard {
         let from = all.start().saturating_add(cursor);
         let mut digests = Vec::new();
         for (_, table) in self.tables_of(db) {
-            table.digests_of_slot(slot, from, most, &mut digests);
+            // One more tells whether there is more.
+            table.digests_of_slot(slot, from, most.saturating_add(1), &mut digests);
         }
         digests.sort_unstable();
         digests.dedup();
+        let is_more = digests.len() > most;
         digests.truncate(most);
         for (id, table) in self.tables_of(db) {
             for &digest in &digests {
                 table.each_of(digest, |entry| visit(id, entry));
             }
         }
-        match digests.last() {
-            Some(last) if digests.len() == most && last < all.end() => Some(last - all.start() + 1),
-            _ => None,
-        }
+        let last = digests.last().filter(|_| is_more);
+        last.map(|last| last - all.start() + 1)
     }
 
     /// The next number of [`Shard::sequence`].

@@ -31,6 +31,7 @@
 #![allow(unsafe_code)]
 
 mod place;
+mod resize;
 mod sample;
 mod slots;
 mod walk;
@@ -156,6 +157,10 @@ impl Segment {
     fn limit(&self) -> usize {
         let slots = usize::from(self.size) * WIDTH;
         slots - slots / 16
+    }
+
+    fn is_mostly_empty(&self) -> bool {
+        usize::from(self.count) * 4 < usize::from(self.size) * WIDTH
     }
 
     /// Puts a slot in; there is a free one.
@@ -286,6 +291,8 @@ pub struct Table {
     generation: Generation,
     /// In a cluster, which keys are in which slot.
     slots: Option<Box<Slots>>,
+    /// Nothing is given back that removals leave empty.
+    holds_lines: bool,
 }
 
 // SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
@@ -312,6 +319,7 @@ impl Table {
             is_absent: false,
             generation: Generation::default(),
             slots: None,
+            holds_lines: false,
         }
     }
 
@@ -635,7 +643,7 @@ impl Table {
         // SAFETY: the slot is free now, so nothing refers to the entry any more.
         let object = unsafe { entry::destroy(&mut self.slab, address(bits)) };
         let segment = &self.directory[first];
-        if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
+        if segment.is_mostly_empty() && !self.holds_lines {
             self.shrink(first);
         }
         object
@@ -866,7 +874,7 @@ impl Table {
         }
         let segment = &mut self.directory[first];
         segment.due = next_due;
-        if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
+        if segment.is_mostly_empty() && !self.holds_lines {
             self.shrink(first);
         }
     }

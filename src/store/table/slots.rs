@@ -118,3 +118,96 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::entry::{Draft, NewValue};
+    use crate::store::garbage::Garbage;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+    const TAGS: u16 = 4;
+
+    fn key(tag: u16, n: u16) -> Vec<u8> {
+        format!("{{t{tag}}}{n}").into_bytes()
+    }
+
+    /// A table's keys of a slot, `most` at once.
+    fn listed(table: &Table, slot: u16, most: usize) -> BTreeSet<Vec<u8>> {
+        let (mut keys, mut from) = (BTreeSet::new(), 0);
+        loop {
+            let mut digests = Vec::new();
+            table.digests_of_slot(slot, from, most, &mut digests);
+            for &digest in &digests {
+                table.each_of(digest, |entry| {
+                    assert!(keys.insert(entry.key().to_vec()), "shown twice");
+                });
+            }
+            match digests.last() {
+                Some(last) if digests.len() == most => from = last + 1,
+                _ => return keys,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// Whatever comes, goes and expires: each slot's keys are those of the table.
+        #[test]
+        fn the_keys_of_a_slot_are_those_that_are_there(
+            steps in prop::collection::vec(
+                (0..3u8, 0..TAGS, 0..500u16, 0..200u16, any::<bool>()), 1..30
+            ),
+            most in 1usize..50,
+        ) {
+            hash::place_by_slot(true);
+            let mut table = Table::by_slot(0);
+            let mut model: BTreeMap<u16, BTreeSet<Vec<u8>>> = BTreeMap::new();
+            for (step, tag, from, many, fleeting) in steps {
+                for n in from..from + many {
+                    let bytes = key(tag, n);
+                    let (digest, slot) = (hash::digest(&bytes), hash::slot(&bytes));
+                    let keys = model.entry(slot).or_default();
+                    let found = table.find(digest, &bytes);
+                    match (step, found) {
+                        (0 | 1, None) => {
+                            let deadline = fleeting.then_some(NOW_MS);
+                            let draft = Draft { deadline, ..Draft::new(&bytes, NewValue::Int(1)) };
+                            table.insert(digest, draft, NOW_MS);
+                            keys.insert(bytes);
+                        }
+                        (1, Some(place)) => {
+                            let draft = Draft::new(&bytes, NewValue::Str(b"another"));
+                            table.replace(place, draft, NOW_MS);
+                        }
+                        (2, Some(place)) => {
+                            table.remove(place);
+                            keys.remove(&bytes);
+                        }
+                        _ => {}
+                    }
+                }
+                if step == 2 {
+                    let mut gone = Vec::new();
+                    let mut garbage = Garbage::default();
+                    table.expire(NOW_MS + 1, usize::MAX, true, &mut garbage, |entry, _| {
+                        gone.push(entry.key().to_vec());
+                    });
+                    for bytes in gone {
+                        model.entry(hash::slot(&bytes)).or_default().remove(&bytes);
+                    }
+                }
+                for (slot, keys) in &model {
+                    prop_assert_eq!(table.len_of_slot(*slot), keys.len());
+                    prop_assert_eq!(&listed(&table, *slot, most), keys);
+                }
+            }
+            hash::place_by_slot(false);
+        }
+    }
+}
