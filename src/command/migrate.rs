@@ -228,24 +228,24 @@ impl Migration {
             login: self.order.login.clone(),
         };
         let (pool, db) = (engine.service::<Pool>(), self.order.db);
-        let (mut link, mut prelude) = match pool.take(&target) {
+        // Also where it was let in before: the password may no longer be right.
+        let logs_in = !target.login.is_empty();
+        let (mut link, selects) = match pool.take(&target) {
             Some((mut link, selected)) => {
                 link.set_silence_max(self.order.timeout);
-                let selects = selected != db;
-                let logs_in = false;
-                (Some(link), Some(Prelude { logs_in, selects }))
+                (Some(link), selected != db)
             }
             None => {
-                let Target { host, port, login } = &target;
+                let Target { host, port, .. } = &target;
                 let timeout = self.order.timeout;
                 let opened = Link::open(host, *port, timeout, &engine.counters).await;
                 if opened.is_err() {
                     self.broken = Some(Error::MIGRATE_CONNECT);
                 }
-                let (logs_in, selects) = (!login.is_empty(), true);
-                (opened.ok(), Some(Prelude { logs_in, selects }))
+                (opened.ok(), true)
             }
         };
+        let mut prelude = Some(Prelude { logs_in, selects });
         for round in 1..=ROUNDS_MAX {
             if let Some(link) = &mut link {
                 self.send(&keys, link, prelude.take()).await;
