@@ -48,7 +48,7 @@ use super::garbage::Garbage;
 use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
 use crate::base::tags::{Tags, WIDTH, frag, home};
-use crate::base::{clock, cursor, hash};
+use crate::base::{cursor, hash};
 
 /// The sizes of a segment, in lines: those that leave little of a slab's page
 /// (255 lines) unused.
