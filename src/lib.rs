@@ -17,7 +17,7 @@
 //! * [`store`]: entries, tables, shards, expiry, eviction, memory; which policy a key
 //!   belongs to, and what is kept of policies beside their tables: absences, leases,
 //!   what left, figures, invalidations. **Knows neither** clients nor the protocol, nor
-//!   which command is running. All unsafe code about entries is in five of its files.
+//!   which command is running. All unsafe code about entries is in six of its files.
 //! * [`exec`]: what a command is, which shards it locks, how it is run, what
 //!   effect it leaves. What policies mean for reads and writes is in `exec::txn`, where
 //!   both come by. **A handler sees only the keys that its row declares.**
@@ -28,6 +28,8 @@
 //!   nothing** that it reads.
 //! * [`replication`]: every effect to who follows, and the log of who is followed to the
 //!   data. **Knows no** snapshot's format.
+//! * [`cluster`]: which nodes there are, who serves which slot, and the file that keeps
+//!   it. **Knows no** key.
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
@@ -55,6 +57,7 @@
 
 pub mod base;
 pub mod cache;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod crash;

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::base::{clock, log, units};
 use crate::cache::{refresh, run};
+use crate::cluster::Cluster;
 use crate::config::{Settings, param};
 use crate::exec::effect::Removal;
 use crate::exec::engine::{Engine, add};
@@ -161,6 +162,10 @@ async fn serve(
         entitle(&engine, title);
     }
     command::configure(&engine);
+    if let Err(message) = engine.service::<Cluster>().start(&engine) {
+        warning!("{message}");
+        return 1;
+    }
     // Before the data is there: whoever asks is told that it is not yet.
     http::start(&engine);
     // Before the data, which knows under which rules it lived.
@@ -237,6 +242,10 @@ async fn serve(
         engine.shutdown.refuse();
     };
     acceptors.close();
+    if engine.routing.is_some() {
+        notice!("Saving the cluster configuration file before exiting.");
+        engine.service::<Cluster>().save();
+    }
     // Who wants nothing saved may have lost what made keys hot.
     if farewell.save != Some(false) && !engine.loading.is_on() {
         run::save_now(&engine);
@@ -264,6 +273,7 @@ fn remove_files(pid_file: Option<PathBuf>, sockets: Vec<PathBuf>) {
 
 /// The data is there: begins with what depends on it.
 fn begin_to_serve(engine: &Arc<Engine>) {
+    settle_cluster(engine);
     if let Some(primary) = engine.settings.replica_of() {
         let _held = engine.keyspace.lock_all();
         let leader = engine.service::<Leader>();
@@ -319,7 +329,7 @@ fn read_snapshot(engine: &Engine, path: &Path) -> Result<(), String> {
     let now_ms = clock::unix_ms();
     // No shard is held for longer than a key takes: some commands run meanwhile.
     let mut txn = Txn::one_by_one(&engine.keyspace, &engine.effects, 0, now_ms);
-    let databases = settings.int(param::DATABASES) as u32;
+    let databases = engine.databases();
     let progress = Some(&engine.loading);
     let present = Present::Refused;
     match snapshot::read_file_watched(&mut txn, path, &rules, databases, present, progress) {
@@ -357,6 +367,30 @@ fn read_snapshot(engine: &Engine, path: &Path) -> Result<(), String> {
     }
 }
 
+/// Brings what was loaded and what is known of the cluster's slots together.
+fn settle_cluster(engine: &Engine) {
+    if engine.routing.is_none() {
+        return;
+    }
+    let (keyspace, databases) = (&engine.keyspace, engine.databases());
+    let count = |slot| {
+        let shard = keyspace.lock(keyspace.shard_of_slot(slot));
+        (0..databases).map(|db| shard.len_of_slot(db, slot)).sum()
+    };
+    let cluster = engine.service::<Cluster>();
+    let others = cluster.settle_with_data(engine, 0, count);
+    if others.is_empty() {
+        return;
+    }
+    let now_ms = clock::unix_ms();
+    let mut txn = Txn::one_by_one(keyspace, &engine.effects, 0, now_ms);
+    for slot in others {
+        command::drop_slot(&mut txn, slot, databases);
+    }
+    let outcome = txn.commit();
+    engine.reclaimer.free(outcome.garbage, true);
+}
+
 /// Reads the snapshot of the server that is followed. The keyspace is empty; no shard is
 /// held for longer than a key takes.
 fn load_from_leader(engine: &Engine, source: Box<dyn io::Read + Send>) -> Result<Loaded, String> {
@@ -368,7 +402,7 @@ fn load_from_leader(engine: &Engine, source: Box<dyn io::Read + Send>) -> Result
     };
     let now_ms = clock::unix_ms();
     let mut txn = Txn::one_by_one(&engine.keyspace, &engine.effects, 0, now_ms);
-    let databases = settings.int(param::DATABASES) as u32;
+    let databases = engine.databases();
     let total = engine.following.transfer.total.load(Ordering::Relaxed);
     engine.loading.begin(total);
     let progress = &engine.loading;
@@ -554,6 +588,9 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
             sweep::own_keys(&engine, worker);
             let leader = engine.service::<Leader>();
             leader.look_at_failover(&engine, worker);
+            if engine.routing.is_some() {
+                engine.service::<Cluster>().tick(&engine, worker);
+            }
             let clients = &engine.clients;
             clients.owed().drop_debtors(|| clients.all());
         }
@@ -644,6 +681,7 @@ fn every_second(engine: &Engine) {
     engine.keyspace.evictor().note_moment();
     slab::release_unused(PAGES_KEPT);
     close_idle(engine);
+    command::drop_idle_links(engine);
     engine.service::<Leader>().tick(engine);
     save_if_due(engine);
     run::tick(engine);

@@ -111,7 +111,8 @@ fn variable(settings: &Settings, program: &[u8], name: &[u8]) -> Vec<u8> {
         b"port" => port.to_string().into_bytes(),
         b"tls-port" => settings.int(param::TLS_PORT).to_string().into_bytes(),
         b"unixsocket" => settings.text(param::UNIXSOCKET).to_vec(),
-        // {server-mode}: there is one that goes without saying.
+        b"server-mode" if settings.flag(param::CLUSTER_ENABLED) => b"[cluster]".into(),
+        // The other mode goes without saying.
         _ => Vec::new(),
     }
 }

@@ -167,7 +167,7 @@ impl Refresh {
         if stream.is_empty() {
             return Told::No("there is no refresh-stream".into());
         }
-        if db >= settings.int(param::DATABASES) {
+        if db >= i64::from(engine.databases()) {
             return self.fail(&stream, format!("there is no database {db}"));
         }
         if is_stream(key, db, &stream) {

@@ -479,7 +479,7 @@ impl Run {
             chosen,
             rules: engine.keyspace.rules(),
             reads_min: self.order.wanted.reads_min,
-            databases: engine.settings.int(param::DATABASES),
+            databases: engine.databases().into(),
             most: most(engine),
         };
         let thread = thread::Builder::new().name("warming".into());

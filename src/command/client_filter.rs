@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::base::num;
-use crate::config::{ClientClass, param};
+use crate::config::ClientClass;
 use crate::exec::args::Args;
 use crate::exec::engine::Engine;
 use crate::exec::session::Client;
@@ -245,7 +245,7 @@ fn database(engine: &Engine, text: &[u8], negative: bool) -> Result<u32, Error> 
     let db = num::parse_i64(text)
         .and_then(|n| i32::try_from(n).ok())
         .ok_or_else(|| format!("ERR {name} is not an integer or out of range"))?;
-    let most = engine.settings.int(param::DATABASES) - 1;
+    let most = i64::from(engine.databases()) - 1;
     match u32::try_from(db) {
         Ok(db) if i64::from(db) <= most => Ok(db),
         _ => Err(format!("ERR {name} number should be between 0 and {most}").into()),

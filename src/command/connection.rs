@@ -243,7 +243,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     reply.bulk(b"id");
     reply.int(ctx.session.client.id as i64);
     reply.bulk(b"mode");
-    reply.bulk(b"standalone");
+    reply.bulk(ctx.engine.mode().as_bytes());
     reply.bulk(b"role");
     reply.bulk(match ctx.engine.following.is_on() {
         true => b"replica",
@@ -311,6 +311,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     session.speak_resp3(false);
     session.authenticated = ctx.engine.settings.text(param::REQUIREPASS).is_empty();
     session.no_touch = false;
+    session.asking = false;
     session.subscriber = false;
     monitor::end(session);
     session.extensions.remove::<Subscriptions>();
@@ -348,9 +349,8 @@ fn read_write(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn select(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let db = num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
     let db = i32::try_from(db).map_err(|_| Error::NOT_INT32)?;
-    let databases = ctx.engine.settings.int(param::DATABASES);
     match u32::try_from(db) {
-        Ok(db) if i64::from(db) < databases => {
+        Ok(db) if db < ctx.engine.databases() => {
             ctx.session.db = db;
             ctx.reply.ok();
             Ok(())

@@ -161,6 +161,9 @@ fn flush(ctx: &mut Ctx<'_, '_>, databases: &BTreeSet<u32>, later: bool) {
 }
 
 fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    if ctx.engine.routing.is_some() {
+        return Err(Error::new("ERR SWAPDB is not allowed in cluster mode"));
+    }
     let mut number = |error: &str| {
         let n = num::parse_i64(ctx.args.bytes()?).and_then(|n| i32::try_from(n).ok());
         n.ok_or_else(|| Error::new(error))

@@ -48,7 +48,7 @@ const HELP: &[&str] = &[
     "CONFIG-REWRITE-FORCE-ALL",
     "    As CONFIG REWRITE, with a line for every parameter.",
     "DICT-RESIZING <0|1>",
-    "    Accepted without effect: a table grows a segment at a time.",
+    "    With 0, tables keep the lines that removals leave empty.",
     "DIGEST",
     "    Return 40 hexadecimal digits that stand for the whole data set.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -135,7 +135,14 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             ctx.engine.checksums_skipped.store(on, Ordering::Relaxed);
             ctx.reply.ok();
         }
-        (b"dict-resizing", 1) => ctx.reply.ok(),
+        (b"dict-resizing", 1) => {
+            let holds = !switch(ctx.args.bytes()?);
+            for index in 0..ctx.txn.shards() {
+                let tables = ctx.txn.shard(index).tables_mut();
+                tables.for_each(|(_, _, table)| table.hold_lines(holds));
+            }
+            ctx.reply.ok();
+        }
         (b"replybuffer", 2) => return reply_buffer(ctx),
         (b"client-enforce-reply-list", 1) => {
             let on = switch(ctx.args.bytes()?);
@@ -270,7 +277,7 @@ fn reload(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if !keeps {
         super::database::empty(ctx);
     }
-    let databases = engine.settings.int(param::DATABASES) as u32;
+    let databases = engine.databases();
     let present = match merges {
         true => Present::Replaced,
         false => Present::Refused,
@@ -511,7 +518,7 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 fn table_stats(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let db = num::parse_i64(ctx.args.bytes()?).ok_or(Error::NOT_INTEGER)?;
-    let databases = ctx.engine.settings.int(param::DATABASES);
+    let databases = i64::from(ctx.engine.databases());
     let db = match u32::try_from(db) {
         Ok(n) if db < databases => n,
         _ => return Err(Error::new("ERR Out of range database")),

@@ -38,6 +38,11 @@ pub const SPECS: &[Spec] = &[Spec::new("failover", -1, failover)
 /// FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT ms]
 fn failover(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let engine = ctx.engine;
+    if engine.routing.is_some() {
+        return Err(Error::new(
+            "ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.",
+        ));
+    }
     let state = &engine.leading.failover;
     let leader = engine.service::<Leader>();
     if let [word] = ctx.args.all()[1..]

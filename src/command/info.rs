@@ -55,7 +55,7 @@ mod tests {
         let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats \
                        Cluster Cache Keyspace";
         let all = "Server TLS Clients Memory Persistence Stats Replication CPU Modules Commandstats \
-                   Errorstats Latencystats Cluster Cache Keyspace Scripting Engines";
+                   Errorstats Latencystats Cluster Cluster Info Cache Keyspace Scripting Engines";
         for (words, expected) in [
             ("", default),
             ("default", default),

@@ -1,7 +1,6 @@
 //! Keys of any type: what they are, and making them go, move and multiply.
 
 use crate::base::num;
-use crate::config::param;
 use crate::exec::context::Ctx;
 use crate::exec::effect::{Event, Removal};
 use crate::exec::engine::Engine;
@@ -157,7 +156,7 @@ pub(super) fn database(engine: &Engine, text: &[u8]) -> Result<u32, Error> {
 /// Refuses a number beyond `databases`.
 pub(super) fn existing_database(engine: &Engine, n: i32) -> Result<u32, Error> {
     match u32::try_from(n) {
-        Ok(db) if i64::from(db) < engine.settings.int(param::DATABASES) => Ok(db),
+        Ok(db) if db < engine.databases() => Ok(db),
         _ => Err(Error::DB_RANGE),
     }
 }

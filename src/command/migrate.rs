@@ -21,7 +21,9 @@
 //! read. Whatever fails, the key stays here.
 
 mod link;
+mod pool;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,7 +32,7 @@ use crate::base::{clock, num};
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
-use crate::exec::engine::Engine;
+use crate::exec::engine::{Counters, Engine};
 use crate::exec::spec::{
     Arg, ArgKind, Begin, Find, Group, KeyError, KeySpec, Spec,
     category::{DANGEROUS, KEYSPACE},
@@ -47,6 +49,7 @@ use crate::protocol::reply::Reply;
 use crate::protocol::request;
 use crate::store::shard::WatchFlag;
 use link::Link;
+use pool::{Pool, Target};
 
 /// Where the options begin.
 const OPTIONS_AT: usize = 6;
@@ -110,6 +113,32 @@ impl Order {
             copies,
             replaces,
         })
+    }
+}
+
+impl Order {
+    fn target(&self) -> Target {
+        Target {
+            host: self.host.clone(),
+            port: self.port,
+            login: self.login.clone(),
+        }
+    }
+
+    /// What is said in front of the first key, and in how many commands, where this
+    /// database is selected. Who comes is said each time: the password may no longer be
+    /// right.
+    fn prelude(&self, selected: Option<i64>) -> (Vec<u8>, usize) {
+        let (mut out, mut count) = (Vec::new(), 0);
+        if !self.login.is_empty() {
+            request::write(&mut out, &self.login);
+            count += 1;
+        }
+        if selected != Some(self.db) {
+            request::write(&mut out, &[b"SELECT", self.db.to_string().as_bytes()]);
+            count += 1;
+        }
+        (out, count)
     }
 }
 
@@ -199,8 +228,48 @@ struct Migration {
     refusal: Option<Error>,
     /// Nothing more can be said to the other server.
     broken: Option<Error>,
+    /// The other server did not let it in, or choose the database.
+    shut_out: bool,
     /// The command's own work up to now, in nanoseconds.
     worked_ns: u64,
+}
+
+/// A connection to the other server.
+struct Way {
+    link: Link,
+    /// The database that is selected there, where one is.
+    selected: Option<i64>,
+    /// It was there before: the other may have closed it.
+    is_kept: bool,
+    counters: Arc<Counters>,
+}
+
+impl Way {
+    async fn open(order: &Order, counters: &Arc<Counters>) -> io::Result<Way> {
+        let link = Link::open(&order.host, order.port, order.timeout, counters).await?;
+        Ok(Way {
+            link,
+            selected: None,
+            is_kept: false,
+            counters: counters.clone(),
+        })
+    }
+
+    /// Says two things, and hears the first line of what comes back; or what failed, for
+    /// the client, and why.
+    async fn say(&mut self, first: &[u8], then: &[u8]) -> Result<Vec<u8>, (Error, io::Error)> {
+        for bytes in [first, then] {
+            let said = self.link.write(bytes).await;
+            said.map_err(|e| (Error::MIGRATE_WRITE, e))?;
+        }
+        let heard = self.link.line().await;
+        heard.map_err(|e| (Error::MIGRATE_READ, e))
+    }
+
+    /// Whether an error may come of nothing but that the other had closed it before.
+    fn may_be_closed(&self, error: &io::Error) -> bool {
+        self.is_kept && error.kind() != io::ErrorKind::TimedOut
+    }
 }
 
 impl Migration {
@@ -210,22 +279,44 @@ impl Migration {
             .iter()
             .map(|(bytes, digest)| Key::new(bytes, *digest))
             .collect();
-        let Order { host, port, .. } = &self.order;
-        let mut link = match Link::open(host, *port, self.order.timeout).await {
-            Ok(link) => Some(link),
+        let pool = engine.service::<Pool>();
+        let target = self.order.target();
+        let way = match pool.take(&target) {
+            Some((mut link, selected)) => {
+                link.set_silence_max(self.order.timeout);
+                Ok(Way {
+                    link,
+                    selected: Some(selected),
+                    is_kept: true,
+                    counters: engine.counters.clone(),
+                })
+            }
+            None => Way::open(&self.order, &engine.counters).await,
+        };
+        let mut way = match way {
+            Ok(way) => Some(way),
             Err(_) => {
                 self.broken = Some(Error::MIGRATE_CONNECT);
                 None
             }
         };
         for round in 1..=ROUNDS_MAX {
-            if let Some(link) = &mut link {
-                self.send(&keys, link, round == 1).await;
+            if let Some(way) = &mut way {
+                self.send(&keys, way, round == 1).await;
             }
             let (is_last, worked_ns) = (round == ROUNDS_MAX, self.worked_ns);
+            let db = self.order.db;
             let settle = |txn: &mut Txn<'_>, reply: &mut Reply<'_>| {
                 let rules = Rules::of(&engine.settings);
-                self.settle(txn, &keys, reply, &rules, is_last)
+                let is_sound = self.broken.is_none() && !self.shut_out;
+                let completed = self.settle(txn, &keys, reply, &rules, is_last);
+                // Before the client hears of it: its next call may take this one.
+                if let (Completed::Over(_), true) = (&completed, is_sound)
+                    && let Some(way) = way.take()
+                {
+                    pool.put(target.clone(), way.link, db);
+                }
+                completed
             };
             if waiter.complete(&engine, &keys, worked_ns, settle).is_none() {
                 return;
@@ -234,16 +325,9 @@ impl Migration {
     }
 
     /// Sends all that is to be sent, and hears what becomes of it.
-    async fn send(&mut self, keys: &[Key<'_>], link: &mut Link, is_first: bool) {
+    async fn send(&mut self, keys: &[Key<'_>], way: &mut Way, is_first: bool) {
         let began_ns = clock::work_ns();
         let mut out = Vec::new();
-        let logs_in = is_first && !self.order.login.is_empty();
-        if logs_in {
-            request::write(&mut out, &self.order.login);
-        }
-        if is_first {
-            request::write(&mut out, &[b"SELECT", self.order.db.to_string().as_bytes()]);
-        }
         let ready: Vec<usize> = (0..self.parcels.len())
             .filter(|&i| self.parcels[i].state == State::Ready)
             .collect();
@@ -251,17 +335,39 @@ impl Migration {
             self.parcels[i].write(&keys[i], self.order.replaces, &mut out);
         }
         self.worked_ns += clock::work_ns() - began_ns;
-        if link.write(&out).await.is_err() {
-            self.broken = Some(Error::MIGRATE_WRITE);
-            return;
+        let (mut prelude, mut preludes) = match is_first {
+            true => self.order.prelude(way.selected),
+            false => (Vec::new(), 0),
+        };
+        let mut heard = way.say(&prelude, &out).await;
+        if heard.as_ref().is_err_and(|(_, e)| way.may_be_closed(e)) {
+            // The other closes what it takes for unused: that is no failure.
+            if let Ok(new) = Way::open(&self.order, &way.counters).await {
+                *way = new;
+                (prelude, preludes) = self.order.prelude(None);
+                heard = way.say(&prelude, &out).await;
+            }
         }
         drop(out);
-        let preludes = usize::from(logs_in) + usize::from(is_first);
+        let mut heard = match heard {
+            Ok(line) => Some(line),
+            Err((error, _)) => {
+                self.broken = Some(error);
+                return;
+            }
+        };
+        (way.selected, way.is_kept) = (Some(self.order.db), false);
         let mut refused = None;
         for n in 0..preludes + ready.len() {
-            let Ok(line) = link.line().await else {
-                self.broken = Some(Error::MIGRATE_READ);
-                return;
+            let line = match heard.take() {
+                Some(first) => first,
+                None => match way.link.line().await {
+                    Ok(line) => line,
+                    Err(_) => {
+                        self.broken = Some(Error::MIGRATE_READ);
+                        return;
+                    }
+                },
             };
             let said = line.strip_prefix(b"-");
             if refused.is_none()
@@ -272,14 +378,14 @@ impl Migration {
             }
             if let Some(n) = n.checked_sub(preludes) {
                 // Where it was not let in, a key that went all the same went astray.
-                let is_fine = said.is_none() && !(is_first && self.refusal.is_some());
+                let is_fine = said.is_none() && !self.shut_out;
                 self.parcels[ready[n]].state = match is_fine {
                     true => State::Acknowledged,
                     false => State::Refused,
                 };
             }
             if n + 1 == preludes {
-                self.refusal = refused.clone();
+                self.shut_out = refused.is_some();
             }
         }
         self.refusal = self.refusal.take().or(refused);
@@ -367,12 +473,18 @@ fn migrate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         parcels,
         refusal: None,
         broken: None,
+        shut_out: false,
         worked_ns: clock::work_ns() - began_ns,
     };
     ctx.start(Box::new(move |engine, waiter| {
         Box::pin(migration.run(names, engine, waiter))
     }));
     Ok(())
+}
+
+/// Closes connections that nobody has used for long.
+pub fn drop_idle_links(engine: &Engine) {
+    engine.service::<Pool>().drop_idle();
 }
 
 /// The key, or those behind KEYS.

@@ -11,6 +11,7 @@ mod cache_stats;
 mod client;
 mod client_filter;
 mod client_tracking;
+mod cluster;
 #[expect(clippy::module_inception, reason = "the family of the command COMMAND")]
 mod command;
 mod commandlog;
@@ -93,6 +94,7 @@ const FAMILIES: &[&[Spec]] = &[
     replication::SPECS,
     failover::SPECS,
     cache_stats::SPECS,
+    cluster::SPECS,
     server::SPECS,
 ];
 
@@ -103,7 +105,11 @@ pub fn configure(engine: &Engine) {
     crate::pubsub::configure(engine);
     replication::configure(engine);
     crate::cache::refresh::configure(engine);
+    crate::cluster::configure(engine);
 }
+
+pub use cluster::drop_slot;
+pub use migrate::drop_idle_links;
 
 /// The table of all commands.
 pub fn table() -> CommandTable {

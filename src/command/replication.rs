@@ -571,6 +571,9 @@ fn wait_for(ctx: &mut Ctx<'_, '_>, until_ms: Option<u64>, holds: Condition, answ
 
 /// REPLICAOF host port | NO ONE
 fn replica_of(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    if ctx.engine.routing.is_some() {
+        return Err(Error::new("ERR REPLICAOF not allowed in cluster mode."));
+    }
     let (host, port) = (ctx.args.bytes()?, ctx.args.bytes()?);
     let engine = ctx.engine;
     let following = &engine.following;

@@ -111,6 +111,14 @@ impl<'a> Pattern<'a> {
         }
     }
 
+    /// The slot in which all that matches lies, where that is but one.
+    pub(super) fn slot(self) -> Option<u16> {
+        match self {
+            Pattern::Any => None,
+            Pattern::Name(pattern) | Pattern::Glob(pattern) => hash::slot_of_pattern(pattern),
+        }
+    }
+
     /// The tables of a shard in which keys that match may be.
     fn tables(self, shard: &Shard) -> Wanted {
         let prefix = match self {
@@ -162,6 +170,15 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         if ctx.txn.find(&Key::new(bytes, digest)).is_some() {
             names.push(bytes);
         }
+    } else if ctx.engine.routing.is_some()
+        && let Some(slot) = pattern.slot()
+    {
+        let shard = ctx.txn.shard_of_slot(slot);
+        shard.scan_slot(db, slot, 0, usize::MAX, |id, entry| {
+            if pattern.matches(entry.key()) && !hiding.hides(shard, db, id, &entry) {
+                names.push(entry.key());
+            }
+        });
     } else {
         for i in 0..ctx.txn.shards() {
             let shard = ctx.txn.shard(i);
@@ -186,6 +203,8 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 pub(super) enum Over {
     /// SCAN.
     Keys,
+    /// CLUSTERSCAN.
+    Cluster,
     /// SSCAN.
     Set,
     /// HSCAN.
@@ -202,6 +221,8 @@ pub(super) struct Options<'a> {
     kind: Option<&'static str>,
     /// Without what belongs to them.
     pub names_only: bool,
+    /// Only keys of this slot.
+    pub slot: Option<u16>,
 }
 
 impl<'a> Options<'a> {
@@ -211,6 +232,7 @@ impl<'a> Options<'a> {
             count: COUNT,
             kind: None,
             names_only: false,
+            slot: None,
         };
         while !args.is_empty() {
             if args.option("COUNT") {
@@ -221,7 +243,12 @@ impl<'a> Options<'a> {
                 }
             } else if args.option("MATCH") {
                 options.pattern = Pattern::new(args.bytes()?);
-            } else if over == Over::Keys && args.option("TYPE") {
+            } else if over == Over::Cluster && args.option("SLOT") {
+                if options.slot.is_some() {
+                    return Err(Error::new("ERR SLOT option can only be specified once"));
+                }
+                options.slot = Some(super::cluster::slot_of(args.bytes()?)?);
+            } else if matches!(over, Over::Keys | Over::Cluster) && args.option("TYPE") {
                 options.kind = Some(known_type(args.bytes()?)?);
             } else if args.flag("NOVALUES") {
                 if over != Over::Hash {
@@ -238,6 +265,43 @@ impl<'a> Options<'a> {
             }
         }
         Ok(options)
+    }
+
+    /// How many elements a call looks at.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Walks on over the keys of a slot, `left` of them at most, of which those that it
+    /// looks at are taken off; where to go on in it.
+    pub(super) fn walk_slot(
+        &self,
+        ctx: &mut Ctx<'_, '_>,
+        slot: u16,
+        cursor: u64,
+        left: &mut u64,
+        names: &mut Names,
+    ) -> Option<u64> {
+        let (db, hiding) = (ctx.txn.db, ctx.txn.hiding());
+        let mut visit = Visit {
+            options: self,
+            hiding,
+            left: *left,
+            lines_left: 1,
+            names,
+            over: Vec::new(),
+        };
+        let most = usize::try_from((*left).max(1)).unwrap_or(usize::MAX);
+        let shard = ctx.txn.shard_of_slot(slot);
+        let next = shard.scan_slot(db, slot, cursor, most, |id, entry| {
+            visit.meet(shard, db, id, entry);
+        });
+        *left = visit.left;
+        for name in visit.over {
+            let digest = hash::digest(&name);
+            ctx.txn.find(&Key::new(&name, digest));
+        }
+        next
     }
 
     /// Walks over the elements of a key's value: `step` walks on from a cursor,
@@ -302,7 +366,15 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let cursor = parse_cursor(ctx.args.bytes()?).ok_or(Error::CURSOR)?;
     let options = Options::parse(&mut ctx.args, Over::Keys)?;
     let mut names = Names::default();
-    let next = walk(ctx, cursor, &options, &mut names);
+    let slot = options.pattern.slot();
+    let next = match slot.filter(|_| ctx.engine.routing.is_some()) {
+        Some(slot) => {
+            let mut left = options.count;
+            let next = options.walk_slot(ctx, slot, cursor, &mut left, &mut names);
+            next.unwrap_or(0)
+        }
+        None => walk(ctx, cursor, &options, &mut names),
+    };
     write_walk(&mut ctx.reply, next, &names);
     Ok(())
 }

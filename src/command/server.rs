@@ -1,6 +1,7 @@
 //! The server as a whole: its time, its end, and its picture.
 
 use crate::base::{clock, num};
+use crate::cluster::Cluster;
 use crate::exec::context::Ctx;
 use crate::exec::engine::Farewell;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
@@ -88,7 +89,8 @@ fn time(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 
 /// Answers nothing where it succeeds: the connection ends with the server.
 fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let (mut save, mut no_save, mut abort, mut failover, mut force, mut other) = Default::default();
+    let (mut save, mut no_save, mut abort, mut failover, mut force, mut safe, mut now) =
+        Default::default();
     for word in ctx.args.rest() {
         let flag: &mut bool = match &word.to_ascii_lowercase()[..] {
             b"save" => &mut save,
@@ -96,16 +98,29 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             b"abort" => &mut abort,
             b"failover" => &mut failover,
             b"force" => &mut force,
+            b"safe" => &mut safe,
             // Nothing is waited for.
-            b"now" | b"safe" => &mut other,
+            b"now" => &mut now,
             _ => return Err(Error::SYNTAX),
         };
         *flag = true;
     }
-    if (abort && (save || no_save || failover || force || other)) || (save && no_save) {
+    let other = save || no_save || failover || force || safe || now;
+    if (abort && other) || (save && no_save) {
         return Err(Error::SYNTAX);
     }
-    if failover {
+    let is_clustered = ctx.engine.routing.is_some();
+    if safe && is_clustered && ctx.engine.service::<Cluster>().state().me().votes() {
+        let warning = "This is a voting primary. Shutting down may cause the cluster to go down.";
+        if !force {
+            crate::warning!("{warning} Can't exit.");
+            return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+        }
+        crate::warning!("{warning} Exit anyway.");
+    }
+    if failover && is_clustered {
+        crate::notice!("Unable to find a replica to perform the auto failover on shutdown.");
+    } else if failover {
         return Err(Error::new(
             "ERR SHUTDOWN FAILOVER is only supported in cluster mode.",
         ));

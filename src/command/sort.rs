@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use smallvec::SmallVec;
 
 use super::list;
-use crate::base::num;
+use crate::base::{hash, num};
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Event;
@@ -70,10 +70,17 @@ impl<'c> Wish<'c> {
                 ctx.args.bytes()?;
             } else if ctx.args.option("BY") {
                 let pattern = Pattern(ctx.args.bytes()?);
+                if pattern.leads_to_keys() && !lies_with_key(ctx, pattern) {
+                    return Err(Error::sort_across_slots("BY"));
+                }
                 wish.unsorted |= !pattern.leads_to_keys();
                 wish.by = Some(pattern);
             } else if ctx.args.option("GET") {
-                wish.get.push(Pattern(ctx.args.bytes()?));
+                let pattern = Pattern(ctx.args.bytes()?);
+                if pattern.0 != b"#" && !lies_with_key(ctx, pattern) {
+                    return Err(Error::sort_across_slots("GET"));
+                }
+                wish.get.push(pattern);
             } else {
                 return Err(Error::SYNTAX);
             }
@@ -132,6 +139,13 @@ impl Pattern<'_> {
             (_, Some(_)) => None,
         }
     }
+}
+
+/// Whether what a pattern leads to lies in the slot of the key that is sorted, where
+/// there is a cluster.
+fn lies_with_key(ctx: &Ctx<'_, '_>, pattern: Pattern<'_>) -> bool {
+    let key = ctx.args.all()[1];
+    ctx.engine.routing.is_none() || hash::slot_of_pattern(pattern.0) == Some(hash::slot(key))
 }
 
 /// Whether a BY or GET leads to keys.

@@ -455,29 +455,29 @@ params! {
 
     // Cluster.
 
-    CLUSTER_ALLOW_PUBSUBSHARD_WHEN_DOWN: Flag("cluster-allow-pubsubshard-when-down", "yes");
-    CLUSTER_ALLOW_READS_WHEN_DOWN: Flag("cluster-allow-reads-when-down", "no");
+    CLUSTER_ALLOW_PUBSUBSHARD_WHEN_DOWN: Flag("cluster-allow-pubsubshard-when-down", "yes").in_force();
+    CLUSTER_ALLOW_READS_WHEN_DOWN: Flag("cluster-allow-reads-when-down", "no").in_force();
     CLUSTER_ALLOW_REPLICA_MIGRATION: Flag("cluster-allow-replica-migration", "yes");
-    CLUSTER_ANNOUNCE_BUS_PORT: Int("cluster-announce-bus-port", "0", 0..=65535);
-    CLUSTER_ANNOUNCE_CLIENT_IPV4: Text("cluster-announce-client-ipv4", "").check(check::ipv4);
-    CLUSTER_ANNOUNCE_CLIENT_IPV6: Text("cluster-announce-client-ipv6", "").check(check::ipv6);
-    CLUSTER_ANNOUNCE_CLIENT_PORT: Int("cluster-announce-client-port", "0", 0..=65535);
-    CLUSTER_ANNOUNCE_CLIENT_TLS_PORT: Int("cluster-announce-client-tls-port", "0", 0..=65535);
+    CLUSTER_ANNOUNCE_BUS_PORT: Int("cluster-announce-bus-port", "0", 0..=65535).in_force();
+    CLUSTER_ANNOUNCE_CLIENT_IPV4: Text("cluster-announce-client-ipv4", "").check(check::ipv4).in_force();
+    CLUSTER_ANNOUNCE_CLIENT_IPV6: Text("cluster-announce-client-ipv6", "").check(check::ipv6).in_force();
+    CLUSTER_ANNOUNCE_CLIENT_PORT: Int("cluster-announce-client-port", "0", 0..=65535).in_force();
+    CLUSTER_ANNOUNCE_CLIENT_TLS_PORT: Int("cluster-announce-client-tls-port", "0", 0..=65535).in_force();
     CLUSTER_ANNOUNCE_HOSTNAME: Text("cluster-announce-hostname", "")
-        .check(check::announced_hostname);
+        .check(check::announced_hostname).in_force();
     CLUSTER_ANNOUNCE_HUMAN_NODENAME: Text("cluster-announce-human-nodename", "")
-        .check(check::announced_nodename);
-    CLUSTER_ANNOUNCE_IP: Text("cluster-announce-ip", "").check(check::announced_ip);
-    CLUSTER_ANNOUNCE_PORT: Int("cluster-announce-port", "0", 0..=65535);
-    CLUSTER_ANNOUNCE_TLS_PORT: Int("cluster-announce-tls-port", "0", 0..=65535);
+        .check(check::announced_nodename).in_force();
+    CLUSTER_ANNOUNCE_IP: Text("cluster-announce-ip", "").check(check::announced_ip).in_force();
+    CLUSTER_ANNOUNCE_PORT: Int("cluster-announce-port", "0", 0..=65535).in_force();
+    CLUSTER_ANNOUNCE_TLS_PORT: Int("cluster-announce-tls-port", "0", 0..=65535).in_force();
     /// Seconds.
-    CLUSTER_BLACKLIST_TTL: Int("cluster-blacklist-ttl", "60", 0..=U64_MAX);
+    CLUSTER_BLACKLIST_TTL: Int("cluster-blacklist-ttl", "60", 0..=U64_MAX).in_force();
     CLUSTER_CONFIG_FILE: Text("cluster-config-file", "nodes.conf")
         .immutable()
-        .check(check::cluster_config_file);
-    CLUSTER_CONFIG_SAVE_BEHAVIOR: Choice("cluster-config-save-behavior", "sync", names::NODES_FILE);
-    CLUSTER_DATABASES: Int("cluster-databases", "1", 1..=I32_MAX).immutable();
-    CLUSTER_ENABLED: Flag("cluster-enabled", "no").immutable();
+        .check(check::cluster_config_file).in_force();
+    CLUSTER_CONFIG_SAVE_BEHAVIOR: Choice("cluster-config-save-behavior", "sync", names::NODES_FILE).in_force();
+    CLUSTER_DATABASES: Int("cluster-databases", "1", 1..=I32_MAX).immutable().in_force();
+    CLUSTER_ENABLED: Flag("cluster-enabled", "no").immutable().in_force();
     /// Bytes; 0 for no limit.
     CLUSTER_LINK_SENDBUF_LIMIT: Int("cluster-link-sendbuf-limit", "0", 0..=U64_MAX)
         .form(Form::Bytes);
@@ -487,27 +487,27 @@ params! {
     CLUSTER_MESSAGE_GOSSIP_PERC: Int("cluster-message-gossip-perc", "10", 1..=100).hidden();
     CLUSTER_MIGRATION_BARRIER: Int("cluster-migration-barrier", "1", 0..=I32_MAX);
     /// Milliseconds.
-    CLUSTER_NODE_TIMEOUT: Int("cluster-node-timeout", "15000", 0..=I64_MAX);
+    CLUSTER_NODE_TIMEOUT: Int("cluster-node-timeout", "15000", 0..=I64_MAX).in_force();
     /// Milliseconds.
     CLUSTER_PING_INTERVAL: Int("cluster-ping-interval", "0", 0..=I64_MAX).hidden();
-    CLUSTER_PORT: Int("cluster-port", "0", 0..=65535).immutable();
+    CLUSTER_PORT: Int("cluster-port", "0", 0..=65535).immutable().in_force();
     CLUSTER_PREFERRED_ENDPOINT_TYPE: Choice(
         "cluster-preferred-endpoint-type",
         "ip",
         names::ENDPOINTS
-    );
+    ).in_force();
     CLUSTER_REPLICA_NO_FAILOVER: Flag("cluster-replica-no-failover", "no")
         .alias("cluster-slave-no-failover");
     CLUSTER_REPLICA_VALIDITY_FACTOR: Int("cluster-replica-validity-factor", "10", 0..=I32_MAX)
         .alias("cluster-slave-validity-factor");
-    CLUSTER_REQUIRE_FULL_COVERAGE: Flag("cluster-require-full-coverage", "yes");
+    CLUSTER_REQUIRE_FULL_COVERAGE: Flag("cluster-require-full-coverage", "yes").in_force();
     CLUSTER_SLOT_MIGRATION_LOG_MAX_LEN: Int(
         "cluster-slot-migration-log-max-len",
         "1000",
         0..=I64_MAX
     );
     CLUSTER_SLOT_STATS_ENABLED: Flag("cluster-slot-stats-enabled", "no");
-    AVAILABILITY_ZONE: Text("availability-zone", "");
+    AVAILABILITY_ZONE: Text("availability-zone", "").in_force();
     /// Bytes; -1 for no limit.
     SLOT_MIGRATION_MAX_FAILOVER_REPL_BYTES: Int(
         "slot-migration-max-failover-repl-bytes",

@@ -19,6 +19,7 @@ use super::latency;
 use super::mail;
 use super::refill;
 use super::room;
+use super::routing;
 use super::session::{Client, Closing, Queued, ReplyMode, Session};
 use super::spec::{Scope, Spec, flag, key_flag};
 use super::timing::{self, Ended, Stopwatch};
@@ -393,7 +394,16 @@ fn run_one(
                 // What a walk comes upon has nothing to do with each other.
                 txn.be_apart();
             }
-            call_handler(engine, session, &mut txn, call, target, out);
+            let mut refused = None;
+            if let Some(routing) = &engine.routing {
+                let (argv, keys) = (call.argv, call.keys);
+                let judged =
+                    routing::judge_again(engine, routing, session, &mut txn, spec, argv, keys);
+                refused = judged.err();
+            }
+            if refused.is_none() {
+                call_handler(engine, session, &mut txn, call, target, out);
+            }
             session.reader = txn.take_reader();
             let why = txn.removal;
             let outcome = txn.commit();
@@ -408,38 +418,56 @@ fn run_one(
                 invalidation::cascade(engine, session.worker, rest.cascades);
                 clock::aside(|| refill::announce(engine, rest.announced));
             }
+            if let Some(error) = refused {
+                return refuse(engine, session, call, Some(target), error, out);
+            }
             (!session.is_stopped()).then_some(target)
         }
         Ok(None) => None,
-        Err(error) => {
-            let worker = session.worker;
-            if let Some(target) = target {
-                add(&engine.workers[worker].calls[target.counter].rejected, 1);
-            }
-            engine.count_error(worker, error.code());
-            let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
-            let error = match session.multi.as_mut() {
-                _ if is_exec => {
-                    if let Some(target) = target {
-                        // The commands are not shown, but that they are over.
-                        engine.monitors.show(session, target.spec, call.argv);
-                    }
-                    super::multi::discard(engine, session);
-                    let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
-                    let said = error.as_bytes();
-                    text.extend_from_slice(said.strip_prefix(b"ERR ").unwrap_or(said));
-                    Error::new(text)
-                }
-                Some(multi) => {
-                    multi.failed = true;
-                    error
-                }
-                None => error,
-            };
-            Reply::new(out, session.resp3).error(&error);
-            None
-        }
+        Err(error) => refuse(engine, session, call, target, error, out),
     }
+}
+
+/// Says why a command does not run, and what that means for its transaction.
+#[cold]
+fn refuse(
+    engine: &Engine,
+    session: &mut Session,
+    call: &Call<'_>,
+    target: Option<Target>,
+    error: Error,
+    out: &mut Output,
+) -> Option<Target> {
+    let worker = session.worker;
+    if let Some(target) = target {
+        add(&engine.workers[worker].calls[target.counter].rejected, 1);
+    }
+    engine.count_error(worker, error.code());
+    let is_exec = call.spec.is_some_and(|s| s.scope == Scope::Queued);
+    let error = match session.multi.as_mut() {
+        _ if is_exec && error.is_about_routing() => {
+            super::multi::discard(engine, session);
+            error
+        }
+        _ if is_exec => {
+            if let Some(target) = target {
+                // The commands are not shown, but that they are over.
+                engine.monitors.show(session, target.spec, call.argv);
+            }
+            super::multi::discard(engine, session);
+            let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
+            let said = error.as_bytes();
+            text.extend_from_slice(said.strip_prefix(b"ERR ").unwrap_or(said));
+            Error::new(text)
+        }
+        Some(multi) => {
+            multi.failed = true;
+            error
+        }
+        None => error,
+    };
+    Reply::new(out, session.resp3).error(&error);
+    None
 }
 
 /// What may run; `None` where the connection is to be closed without a word, or
@@ -470,6 +498,9 @@ fn admit(
     if spec.has(flag::PROTECTED) && !is_allowed_to_debug(engine, session) {
         let name = spec.name.to_uppercase();
         return Err(Error::protected(&name, param::ENABLE_DEBUG_COMMAND.name()));
+    }
+    if let Some(routing) = &engine.routing {
+        routing::admit(engine, routing, session, spec, argv, call.keys)?;
     }
     if client_eviction::hold(engine) && session.client.is_killed() {
         session.closing = Closing::Now;
@@ -521,7 +552,9 @@ fn admit_listener(session: &Session, call: &Call<'_>, target: Target) -> Result<
     if (session.monitor || session.follower) && (touches(spec) || runs_touching()) {
         return Err(Error::REPLICA_TOUCHES_KEYS);
     }
-    if session.subscriber && !session.resp3 && !spec.has(flag::SUBSCRIBER) {
+    // What it subscribed to may have been ended.
+    let subscribes = session.subscriber && session.client.is_subscriber();
+    if subscribes && !session.resp3 && !spec.has(flag::SUBSCRIBER) {
         return Err(Error::not_while_subscribed(&full_name(call, target)));
     }
     Ok(())

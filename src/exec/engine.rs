@@ -22,6 +22,7 @@ use super::oom_score::OomScore;
 use super::owed::Owed;
 use super::reclaim::Reclaimer;
 use super::replies;
+use super::routing::Routing;
 use super::saving::Saving;
 use super::services::Services;
 use super::session::Clients;
@@ -29,8 +30,8 @@ use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use super::tracking::Tracking;
 use super::waiting::Waiters;
-use crate::base::clock;
 use crate::base::histogram::{Counts, Histogram};
+use crate::base::{clock, hash};
 use crate::config::{Settings, param};
 use crate::protocol::error::Error;
 use crate::store::keyspace::Keyspace;
@@ -54,6 +55,8 @@ pub struct Engine {
     pub monitors: Arc<Monitors>,
     /// Who hears of changes.
     pub effects: Effects,
+    /// Where the slots of its cluster are, where it is a node of one.
+    pub routing: Option<Routing>,
     /// Counters, one set for each worker.
     pub workers: Box<[Worker]>,
     /// Counters that are rarely touched.
@@ -215,6 +218,8 @@ pub struct Counters {
     pub patterns: Arc<AtomicU64>,
     /// Nanoseconds of making room in memory.
     pub eviction_ns: AtomicU64,
+    /// Connections that MIGRATE holds.
+    pub migrate_links: AtomicU64,
     /// AUTH and HELLO with a wrong password.
     pub auth_failures: AtomicU64,
 }
@@ -345,6 +350,8 @@ impl Engine {
     /// A server without data, for `workers` workers.
     pub fn new(settings: Arc<Settings>, commands: CommandTable, workers: usize) -> Engine {
         let numbers = commands.counters();
+        let is_clustered = settings.flag(param::CLUSTER_ENABLED);
+        hash::place_by_slot(is_clustered);
         let keyspace = Keyspace::new((workers * 16).max(16));
         let counters: Arc<Counters> = Arc::default();
         let owed = Owed::new(settings.clone(), counters.clone());
@@ -356,6 +363,7 @@ impl Engine {
             services: Services::default(),
             monitors: Arc::default(),
             effects: Effects::default(),
+            routing: is_clustered.then(Routing::default),
             workers: (0..workers).map(|_| Worker::new(numbers)).collect(),
             counters,
             reclaimer: Reclaimer::default(),
@@ -390,6 +398,23 @@ impl Engine {
         };
         engine.configure();
         engine
+    }
+
+    /// Whether it is a node of a cluster, as HELLO and INFO say it.
+    pub fn mode(&self) -> &'static str {
+        match self.routing {
+            Some(_) => "cluster",
+            None => "standalone",
+        }
+    }
+
+    /// Databases that there are.
+    pub fn databases(&self) -> u32 {
+        let most = match self.routing {
+            Some(_) => param::CLUSTER_DATABASES,
+            None => param::DATABASES,
+        };
+        self.settings.int(most) as u32
     }
 
     /// Notes whether commands may be refused.

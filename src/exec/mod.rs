@@ -34,6 +34,7 @@ pub mod reclaim;
 pub mod refill;
 pub mod replies;
 pub mod room;
+pub mod routing;
 pub mod saving;
 pub mod services;
 pub mod session;

@@ -11,6 +11,7 @@ use super::client_eviction::{ClientMemory, Share};
 use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
 use super::replies::{self, Replies};
+use super::routing::Passage;
 use super::services::Extensions;
 use super::spec::Spec;
 use super::tracking::{Choice, mode};
@@ -124,6 +125,10 @@ pub struct Session {
     pub caching: bool,
     /// It has stopped in front of a command, because of CLIENT PAUSE.
     pub paused: bool,
+    /// ASKING was said right before this command.
+    pub asking: bool,
+    /// What the cluster's routing found when the command was let in.
+    pub passage: Passage,
     /// Subscribes to something: in RESP2, little else may be done then.
     pub subscriber: bool,
     /// Sees every command (MONITOR): it may not touch keys then.
@@ -163,6 +168,8 @@ impl Session {
             closing: Closing::No,
             no_touch: false,
             in_exec: false,
+            asking: false,
+            passage: Passage::default(),
             subscriber: false,
             monitor: false,
             reader: None,

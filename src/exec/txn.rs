@@ -313,6 +313,12 @@ impl<'a> Txn<'a> {
         self.locked.shard_mut(index)
     }
 
+    /// The shard of a slot's keys, in a cluster; likewise.
+    pub fn shard_of_slot(&mut self, slot: u16) -> &mut Shard {
+        let index = self.keyspace.shard_of_slot(slot);
+        self.shard(index)
+    }
+
     /// Number of keys in a database.
     pub fn len(&mut self, db: u32) -> usize {
         (0..self.shards()).map(|i| self.shard(i).len_of(db)).sum()

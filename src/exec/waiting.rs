@@ -379,6 +379,23 @@ pub fn fail_all(engine: &Engine, worker: usize, error: &Error) {
     }
 }
 
+/// Ends those that wait for keys and that `why` has an error for, by who waits, the
+/// command and the first of its keys. On the thread of a worker; shards may be held.
+pub(super) fn fail_some(
+    engine: &Engine,
+    worker: usize,
+    why: impl Fn(&Client, &Spec, &KeyAt) -> Option<Error>,
+) {
+    let all: Vec<_> = engine.waiters.all.lock().values().cloned().collect();
+    for waiter in all {
+        if let Some(key) = waiter.keys.first()
+            && let Some(error) = why(&waiter.client, waiter.spec, key)
+        {
+            waiter.fail(engine, worker, &error);
+        }
+    }
+}
+
 /// CLIENT UNBLOCK: ends what a client waits for, as if its time were over or with
 /// an error; false where it waits for nothing. On the thread of a worker.
 pub fn unblock(engine: &Engine, worker: usize, client: &Client, with_error: bool) -> bool {

@@ -48,6 +48,7 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("errorstats", "Errorstats", true, error_stats),
     ("latencystats", "Latencystats", false, latency_stats),
     ("cluster", "Cluster", true, cluster),
+    ("cluster_info", "Cluster Info", false, cluster_info),
     ("cache", "Cache", true, cache),
     ("keyspace", "Keyspace", true, keyspace),
     (
@@ -169,8 +170,9 @@ fn server(source: &Source<'_>, lines: &mut Lines) {
     lines.put("redis_git_dirty", 0);
     let build = hash::crc64(0, env!("CARGO_PKG_VERSION").as_bytes());
     lines.put("redis_build_id", format_args!("{build:016x}"));
-    lines.put("redis_mode", "standalone");
-    lines.put("server_mode", "standalone");
+    let mode = source.engine.mode();
+    lines.put("redis_mode", mode);
+    lines.put("server_mode", mode);
     lines.put("os", process::system());
     lines.put("arch_bits", usize::BITS);
     lines.put("monotonic_clock", "POSIX clock_gettime");
@@ -469,7 +471,8 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("pubsub_channels", count(&counters.channels));
     lines.put("pubsub_patterns", count(&counters.patterns));
     lines.put("pubsubshard_channels", count(&counters.shard_channels));
-    lines.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
+    lines.zeros(&["latest_fork_usec", "total_forks"]);
+    lines.put("migrate_cached_sockets", count(&counters.migrate_links));
     let own_keys = source.engine.following.own_keys();
     lines.put("slave_expires_tracked_keys", own_keys);
     lines.zeros(&[
@@ -693,8 +696,15 @@ fn error_stats(source: &Source<'_>, lines: &mut Lines) {
     }
 }
 
-fn cluster(_: &Source<'_>, lines: &mut Lines) {
-    lines.put("cluster_enabled", 0);
+fn cluster(source: &Source<'_>, lines: &mut Lines) {
+    let is_clustered = source.engine.routing.is_some();
+    lines.put("cluster_enabled", u8::from(is_clustered));
+}
+
+fn cluster_info(source: &Source<'_>, lines: &mut Lines) {
+    if let Some(routing) = &source.engine.routing {
+        lines.0 += &routing.info();
+    }
 }
 
 fn debug(source: &Source<'_>, lines: &mut Lines) {

@@ -73,7 +73,7 @@ fn instance(engine: &Engine, now_ms: u64, out: &mut Exposition) {
             ),
             ("redis_version", "7.2.4"),
             ("redis_build_id", &build),
-            ("redis_mode", "standalone"),
+            ("redis_mode", engine.mode()),
             ("os", &process::system()),
             (
                 "maxmemory_policy",

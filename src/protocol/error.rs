@@ -141,6 +141,18 @@ errors! {
     CURSOR = "ERR invalid cursor";
     /// A write when memory is full and nothing may be evicted.
     OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// Keys of several slots, to a node of a cluster.
+    CROSS_SLOT = "CROSSSLOT Keys in request don't hash to the same slot";
+    /// Some keys of a slot that is on its way to another node.
+    TRY_AGAIN = "TRYAGAIN Multiple keys request during rehashing of slot";
+    /// A key while the cluster is down.
+    CLUSTER_DOWN = "CLUSTERDOWN The cluster is down";
+    /// A write, likewise, where reads are served.
+    CLUSTER_DOWN_FOR_WRITES = "CLUSTERDOWN The cluster is down and only accepts read commands";
+    /// A key whose slot is nobody's.
+    SLOT_NOT_SERVED = "CLUSTERDOWN Hash slot not served";
+    /// What only a node of a cluster can do.
+    NO_CLUSTER = "ERR This instance has cluster support disabled";
     /// A key, to a client that only looks on.
     REPLICA_TOUCHES_KEYS = "ERR Replica can't interact with the keyspace";
     /// A write while fewer follow than there must be.
@@ -319,6 +331,26 @@ impl Error {
         let after = format!("'. Try {} HELP.", container.to_uppercase());
         let before = "ERR unknown subcommand or wrong number of arguments for '";
         Error::quoting(before, shown(name, 128), &after)
+    }
+
+    /// Where else a key of a slot is: `code` says for how long.
+    pub fn redirection(code: &str, slot: u16, host: &str, port: u16) -> Error {
+        format!("{code} {slot} {host}:{port}").into()
+    }
+
+    /// SORT with a pattern whose keys another node of the cluster may have.
+    pub fn sort_across_slots(option: &str) -> Error {
+        format!(
+            "ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern \
+             may be in different slots."
+        )
+        .into()
+    }
+
+    /// Whether it says that another node, or none, is to be asked.
+    pub fn is_about_routing(&self) -> bool {
+        let codes: [&[u8]; 5] = [b"MOVED", b"ASK", b"CROSSSLOT", b"TRYAGAIN", b"CLUSTERDOWN"];
+        codes.contains(&self.code())
     }
 
     /// One request too many, by a `rate-limit` in the words of the configuration.

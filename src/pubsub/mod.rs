@@ -13,6 +13,7 @@ mod subscriptions;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::glob::{self, Case};
 use crate::exec::engine::Engine;
@@ -36,6 +37,8 @@ pub struct PubSub {
     shard_channels: Channels,
     patterns: Patterns,
     classes: Classes,
+    /// How often shard channels were ended for all who listened.
+    ended: AtomicU64,
 }
 
 /// What is published.
@@ -78,6 +81,7 @@ impl Service for PubSub {
             shard_channels: Channels::new(engine.counters.shard_channels.clone()),
             patterns: Patterns::new(engine.counters.patterns.clone()),
             classes: Classes::default(),
+            ended: AtomicU64::new(0),
         })
     }
 }
@@ -117,6 +121,35 @@ impl PubSub {
     /// Sends to all who listen to a shard channel; how many that are.
     pub fn publish_in_shard(&self, channel: &[u8], payload: &Payload<'_>) -> usize {
         self.send(&self.shard_channels, "smessage", channel, payload)
+    }
+
+    /// Whether anybody listens to a shard channel.
+    pub fn has_shard_channels(&self) -> bool {
+        !self.shard_channels.is_empty()
+    }
+
+    /// Ends shard channels, which another node of the cluster has from now on: all who
+    /// listen are told so.
+    pub fn end_shard_channels(&self, is_over: impl Fn(&[u8]) -> bool) {
+        let taken = self.shard_channels.take(is_over);
+        if taken.is_empty() {
+            return;
+        }
+        for (name, subscribers) in &taken {
+            for client in subscribers.values() {
+                let counts = &client.subscriptions[Kind::Shard as usize];
+                let left = counts.fetch_sub(1, Ordering::Relaxed) - 1;
+                let write = |reply: &mut Reply<'_>| {
+                    reply.push(3);
+                    reply.bulk(b"sunsubscribe");
+                    reply.bulk(name);
+                    reply.int(i64::from(left));
+                };
+                client.post(&Message::new(&write));
+            }
+        }
+        // Sessions still have the names: they look when they next use them.
+        self.ended.fetch_add(1, Ordering::Release);
     }
 
     fn send(

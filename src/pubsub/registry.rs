@@ -67,6 +67,26 @@ impl Channels {
         self.stripe(channel).lock().get(channel).map_or(0, visit)
     }
 
+    /// Ends all that these channels are, and returns them with those who listened.
+    pub fn take(&self, is_taken: impl Fn(&[u8]) -> bool) -> Vec<(Arc<[u8]>, Subscribers)> {
+        let mut taken = Vec::new();
+        for stripe in &self.stripes {
+            let mut table = stripe.lock();
+            let before = table.len();
+            taken.extend(table.extract_if(|name, _| is_taken(name)));
+            let less = before - table.len();
+            self.len.fetch_sub(less as u64, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Whether a client listens to a channel.
+    pub fn has(&self, channel: &[u8], client: &Client) -> bool {
+        let table = self.stripe(channel).lock();
+        let subscribers = table.get(channel);
+        subscribers.is_some_and(|subscribers| subscribers.contains_key(&client.id))
+    }
+
     /// The names of all.
     pub fn names(&self) -> Vec<Arc<[u8]>> {
         let mut names = Vec::new();

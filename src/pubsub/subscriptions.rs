@@ -26,17 +26,38 @@ pub struct Subscriptions {
     client: Arc<Client>,
     /// By [`Kind`].
     names: [BTreeSet<Arc<[u8]>>; 3],
+    /// How often channels had been ended when it last looked whether its own were.
+    seen: u64,
 }
 
 impl Subscriptions {
     /// Those of a session.
     pub fn of<'a>(session: &'a mut Session, hub: &Arc<PubSub>) -> &'a mut Subscriptions {
         let client = &session.client;
-        session.extensions.get_or_insert_with(|| Subscriptions {
+        let all = session.extensions.get_or_insert_with(|| Subscriptions {
             hub: hub.clone(),
             client: client.clone(),
             names: Default::default(),
-        })
+            seen: hub.ended.load(Ordering::Acquire),
+        });
+        all.forget_ended();
+        all
+    }
+
+    /// Forgets shard channels that were ended.
+    fn forget_ended(&mut self) {
+        let ended = self.hub.ended.load(Ordering::Acquire);
+        if std::mem::replace(&mut self.seen, ended) == ended {
+            return;
+        }
+        let (channels, client) = (&self.hub.shard_channels, &self.client);
+        self.names[Kind::Shard as usize].retain(|name| {
+            let is_there = channels.has(name, client);
+            if !is_there {
+                client.drop_name(name);
+            }
+            is_there
+        });
     }
 
     /// Listens to one more; nothing happens where it does so already.
@@ -85,6 +106,7 @@ impl Subscriptions {
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
+        self.forget_ended();
         for kind in KINDS {
             for name in self.names(kind) {
                 self.remove(kind, &name);

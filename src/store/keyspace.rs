@@ -19,7 +19,7 @@ use super::invalidation::Invalidations;
 use super::memory;
 use super::rules::{Rules, SlotHint};
 use super::shard::{Settling, Shard};
-use crate::base::clock;
+use crate::base::{clock, hash};
 
 /// A lock is held for so long at most while nothing unusual goes on.
 const BRIEFLY: Duration = Duration::from_micros(50);
@@ -82,13 +82,15 @@ pub enum Held<G> {
 }
 
 impl Keyspace {
-    /// An empty keyspace of at least `shards` shards: a power of two.
+    /// An empty keyspace of at least `shards` shards: a power of two. In a cluster a
+    /// slot lies in one shard: that is said before ([`hash::place_by_slot`]).
     pub fn new(shards: usize) -> Keyspace {
         let shards = shards.clamp(1, 1 << 10).next_power_of_two();
         let bits = shards.trailing_zeros() as u8;
+        let by_slot = hash::places_by_slot();
         Keyspace {
             shards: (0..shards)
-                .map(|_| Padded(Mutex::new(Shard::new(bits))))
+                .map(|_| Padded(Mutex::new(Shard::new(bits, by_slot))))
                 .collect(),
             bits,
             evictor: Evictor::default(),
@@ -232,6 +234,11 @@ impl Keyspace {
     pub fn shard_of(&self, digest: u64) -> usize {
         // In two steps, since a shift by 64 is none.
         (digest >> 1 >> (63 - self.bits)) as usize
+    }
+
+    /// The shard of a slot's keys, in a cluster.
+    pub fn shard_of_slot(&self, slot: u16) -> usize {
+        self.shard_of(*hash::digests_in(slot).start())
     }
 
     /// Whether nobody holds the first shard now, for tests.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
+use crate::base::hash;
 use crate::config::policy::{Policy, Priority};
 
 use super::departed::Departed;
@@ -161,6 +162,8 @@ pub struct Shard {
     /// Those of policies, by [`TableId::index`] - 1 and database.
     policy_tables: Vec<Vec<Option<Box<Table>>>>,
     bits: u8,
+    /// Its tables know which keys are in which slot of a cluster.
+    by_slot: bool,
     /// Nothing but plain tables is in use: no policy, and nothing that is invalidated
     /// and still there.
     pub is_plain: bool,
@@ -191,14 +194,16 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty shard, one of two to the power of `bits`.
-    pub fn new(bits: u8) -> Shard {
+    /// An empty shard, one of two to the power of `bits`; in a cluster, `by_slot`, it
+    /// knows which keys are in which slot.
+    pub fn new(bits: u8, by_slot: bool) -> Shard {
         Shard {
             // The first database is always in use: its table is not to come out of
             // what `maxmemory` leaves for the data.
-            tables: vec![Some(Box::new(Table::new(bits)))],
+            tables: vec![Some(new_table(bits, by_slot))],
             policy_tables: Vec::new(),
             bits,
+            by_slot,
             is_plain: true,
             rules: Arc::default(),
             settling: None,
@@ -262,16 +267,17 @@ impl Shard {
     /// A table of a database, made where there is none.
     #[inline]
     pub fn make_table(&mut self, db: u32, id: TableId) -> &mut Table {
-        let (at, bits) = (db as usize, self.bits);
+        let (at, bits, by_slot) = (db as usize, self.bits, self.by_slot);
         let tables = self.list_of(id);
         if at >= tables.len() {
             tables.resize_with(at + 1, || None);
         }
         tables[at].get_or_insert_with(|| {
-            Box::new(match id.is_sentinels() {
-                false => Table::new(bits),
-                true => Table::of_absences(bits),
-            })
+            let mut table = new_table(bits, by_slot);
+            if id.is_sentinels() {
+                table.hold_absences();
+            }
+            table
         })
     }
 
@@ -442,6 +448,42 @@ impl Shard {
         Table::scan_together(&tables, cursor, visit)
     }
 
+    /// Number of keys of a slot in a database.
+    pub fn len_of_slot(&self, db: u32, slot: u16) -> usize {
+        self.tables_of(db).map(|(_, t)| t.len_of_slot(slot)).sum()
+    }
+
+    /// Walks on over the keys of a slot in a database, `most` at once, from a cursor; a
+    /// walk begins at 0. `None` at the end. What is there all the time is met.
+    pub fn scan_slot<'a>(
+        &'a self,
+        db: u32,
+        slot: u16,
+        cursor: u64,
+        most: usize,
+        mut visit: impl FnMut(TableId, Entry<'a>),
+    ) -> Option<u64> {
+        let all = hash::digests_in(slot);
+        // A cursor is how far behind the first digest it stands.
+        let from = all.start().saturating_add(cursor);
+        let mut digests = Vec::new();
+        for (_, table) in self.tables_of(db) {
+            // One more tells whether there is more.
+            table.digests_of_slot(slot, from, most.saturating_add(1), &mut digests);
+        }
+        digests.sort_unstable();
+        digests.dedup();
+        let is_more = digests.len() > most;
+        digests.truncate(most);
+        for (id, table) in self.tables_of(db) {
+            for &digest in &digests {
+                table.each_of(digest, |entry| visit(id, entry));
+            }
+        }
+        let last = digests.last().filter(|_| is_more);
+        last.map(|last| last - all.start() + 1)
+    }
+
     /// The next number of [`Shard::sequence`].
     #[inline]
     pub fn next_sequence(&mut self) -> u64 {
@@ -571,7 +613,7 @@ impl Shard {
 
     /// Whether any table of a database has a key.
     fn holds(&self, db: u32, key: &[u8]) -> bool {
-        let digest = crate::base::hash::digest(key);
+        let digest = hash::digest(key);
         self.tables_of(db)
             .any(|(_, t)| t.find(digest, key).is_some())
     }
@@ -673,13 +715,19 @@ impl Shard {
 
     fn touch_all_watched(&self, db: impl Fn(u32) -> bool, gone: Option<&Table>) {
         for ((d, key), flags) in &self.watched {
-            let was_there =
-                gone.is_none_or(|t| t.find(crate::base::hash::digest(key), key).is_some());
+            let was_there = gone.is_none_or(|t| t.find(hash::digest(key), key).is_some());
             if db(*d) && was_there {
                 flags.iter().for_each(|f| f.store(true, Ordering::Relaxed));
             }
         }
     }
+}
+
+fn new_table(bits: u8, by_slot: bool) -> Box<Table> {
+    Box::new(match by_slot {
+        true => Table::by_slot(bits),
+        false => Table::new(bits),
+    })
 }
 
 /// The top bits of a digest are the shard's own and tell nothing apart in it.

@@ -31,6 +31,9 @@
 #![allow(unsafe_code)]
 
 mod place;
+mod resize;
+mod sample;
+mod slots;
 mod walk;
 
 use std::ptr::NonNull;
@@ -38,13 +41,14 @@ use std::ptr::NonNull;
 pub use place::Place;
 
 use place::Generation;
+use slots::Slots;
 
 use super::entry::{self, Draft, Entry, EntryMut, Note, Object, Slab, earliest};
 use super::garbage::Garbage;
 use super::wheel::{TICK_MS, Timer};
 use super::{memory, slab};
 use crate::base::tags::{Tags, WIDTH, frag, home};
-use crate::base::{clock, cursor, hash};
+use crate::base::{cursor, hash};
 
 /// The sizes of a segment, in lines: those that leave little of a slab's page
 /// (255 lines) unused.
@@ -153,6 +157,10 @@ impl Segment {
     fn limit(&self) -> usize {
         let slots = usize::from(self.size) * WIDTH;
         slots - slots / 16
+    }
+
+    fn is_mostly_empty(&self) -> bool {
+        usize::from(self.count) * 4 < usize::from(self.size) * WIDTH
     }
 
     /// Puts a slot in; there is a free one.
@@ -281,6 +289,10 @@ pub struct Table {
     /// Its entries stand for absences, which have their own share of memory.
     is_absent: bool,
     generation: Generation,
+    /// In a cluster, which keys are in which slot.
+    slots: Option<Box<Slots>>,
+    /// Nothing is given back that removals leave empty.
+    holds_lines: bool,
 }
 
 // SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
@@ -306,14 +318,15 @@ impl Table {
             published: 0,
             is_absent: false,
             generation: Generation::default(),
+            slots: None,
+            holds_lines: false,
         }
     }
 
-    /// An empty table for what clients write for something absent.
-    pub fn of_absences(shard_bits: u8) -> Table {
-        let mut table = Table::new(shard_bits);
-        table.is_absent = true;
-        table
+    /// It is for what clients write for something absent. Said while it is empty.
+    pub fn hold_absences(&mut self) {
+        debug_assert!(self.is_empty());
+        self.is_absent = true;
     }
 
     /// Number of entries, those past their deadline included.
@@ -361,7 +374,8 @@ impl Table {
     /// Bytes that the table takes beside its entries.
     pub fn overhead_bytes(&self) -> usize {
         let lines: usize = self.segments().map(|(_, s)| usize::from(s.size) * 64).sum();
-        lines + self.directory.capacity() * size_of::<Segment>()
+        let slots = self.slots.as_ref().map_or(0, |slots| slots.bytes());
+        lines + self.directory.capacity() * size_of::<Segment>() + slots
     }
 
     #[inline]
@@ -496,6 +510,9 @@ impl Table {
             self.grow(first);
             (first, _) = self.group(self.index(digest));
         }
+        if let Some(slots) = &mut self.slots {
+            slots.add(digest);
+        }
         let at = entry::create(&mut self.slab, draft);
         let timer = Timer::new(self.count_in(at), now_ms);
         self.generation.advance();
@@ -622,10 +639,11 @@ impl Table {
         let (first, _) = self.group(place.segment as usize);
         let bits = self.directory[first].take(place.line.into(), place.slot.into());
         self.count_out(address(bits));
+        self.leave_slot(bits);
         // SAFETY: the slot is free now, so nothing refers to the entry any more.
         let object = unsafe { entry::destroy(&mut self.slab, address(bits)) };
         let segment = &self.directory[first];
-        if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
+        if segment.is_mostly_empty() && !self.holds_lines {
             self.shrink(first);
         }
         object
@@ -766,76 +784,6 @@ impl Table {
         }
     }
 
-    /// An entry chosen at random, each with the same probability; `None` where
-    /// there is none, or no luck in many tries because the table is nearly empty.
-    pub fn random(&self) -> Option<Entry<'_>> {
-        for _ in 0..4_096 {
-            let index = self.random_reference();
-            let segment = &self.directory[index];
-            if self.group(index).0 != index {
-                // Nor must one with many references.
-                continue;
-            }
-            // A throw over the largest size: a small segment must not be preferred.
-            let at = clock::random_below((LINES_MAX * WIDTH) as u64) as usize;
-            let (line, slot) = (at / WIDTH, at % WIDTH);
-            if let Some(line) = segment.lines().get(line)
-                && line.tags.get(slot) != 0
-            {
-                return Some(self.read(line.slots[slot]));
-            }
-        }
-        let any = self.segments().find_map(|(_, s)| s.each().next())?;
-        Some(self.read(any.1))
-    }
-
-    fn random_reference(&self) -> usize {
-        clock::random_below(self.directory.len() as u64) as usize
-    }
-
-    /// Whether a slot's entry has a deadline of its own.
-    fn is_volatile(&self, bits: u64) -> bool {
-        let is_timed = timer(bits).is_set();
-        is_timed && (self.with_volatile_items == 0 || self.read(bits).deadline().is_some())
-    }
-
-    /// Shows up to `most` entries that lie side by side from a random place on:
-    /// a random sample, since the order is that of the digests. With
-    /// `volatile`, only those with a deadline.
-    pub fn sample(&self, most: usize, volatile: bool, out: &mut Vec<Place>) {
-        let enough = out.len() + most;
-        let mut index = self.random_reference();
-        let mut start = None;
-        // Once around the directory at most.
-        let mut passed = 0;
-        while passed < self.directory.len() {
-            let (first, width) = self.group(index);
-            passed += width;
-            let lines = self.directory[first].lines();
-            let from = start.unwrap_or_else(|| clock::random_below(lines.len() as u64) as usize);
-            start = Some(0);
-            for i in 0..lines.len() {
-                let at = (from + i) % lines.len();
-                for slot in lines[at].tags.taken() {
-                    let bits = lines[at].slots[slot];
-                    if volatile && !self.is_volatile(bits) {
-                        continue;
-                    }
-                    // SAFETY: a prefetch has no effect but on caches.
-                    unsafe { prefetch(address(bits).as_ptr()) };
-                    out.push(Place::new(first, at, slot, self.generation));
-                    if out.len() == enough {
-                        return;
-                    }
-                }
-            }
-            index = first + width;
-            if index == self.directory.len() {
-                index = 0;
-            }
-        }
-    }
-
     /// Removes entries whose deadline has passed, showing each to `gone` first and
     /// leaving what their objects were in `garbage`, from segments that are due;
     /// shows those that stay but have elements to be removed as well, which is left
@@ -910,6 +858,7 @@ impl Table {
                 self.generation.advance();
                 self.directory[first].take(at, slot);
                 self.count_out(address(bits));
+                self.leave_slot(bits);
                 // SAFETY: the slot is free now.
                 garbage.add(unsafe { entry::destroy(&mut self.slab, address(bits)) });
             } else {
@@ -925,7 +874,7 @@ impl Table {
         }
         let segment = &mut self.directory[first];
         segment.due = next_due;
-        if usize::from(segment.count) * 4 < usize::from(segment.size) * WIDTH {
+        if segment.is_mostly_empty() && !self.holds_lines {
             self.shrink(first);
         }
     }

@@ -109,6 +109,35 @@ def test_only_what_arrived_is_removed(here, there, target):
     assert here.keys() == [b"b"] and there.mget("a", "b", "c") == [b"1", b"busy", b"3"]
 
 
+def cached(here):
+    return here.info("stats")["migrate_cached_sockets"]
+
+
+def test_a_connection_serves_many_migrations(here, there, target):
+    """It is kept for a while; each database is chosen anew, and nobody comes in another's name."""
+    eventually(lambda: cached(here) == 0, "those of other tests are closed")
+    for n in range(20):
+        here.set(f"k{n}", n)
+    before = there.info("stats")["total_connections_received"]
+    for n in range(10):
+        assert migrate(here, target, f"k{n}", *LOGIN, db=n % 3) == b"OK"
+    assert there.info("stats")["total_connections_received"] == before + 1
+    assert cached(here) == 1
+    for n in range(10):
+        with target.redis(password="secret", db=n % 3) as r:
+            assert r.get(f"k{n}") == b"%d" % n
+    assert "NOAUTH" in error_of(migrate, here, target, "k10")
+    assert "WRONGPASS" in error_of(migrate, here, target, "k10", "AUTH", "guess")
+    assert here.exists("k10")
+    # The other may close it at any time.
+    for other in there.client_list():
+        if int(other["db"]) == 0 and other["cmd"] == "restore":
+            there.client_kill_filter(_id=other["id"])
+    assert migrate(here, target, "k10", *LOGIN) == b"OK"
+    assert migrate(here, target, "k11", *LOGIN) == b"OK"
+    eventually(lambda: cached(here) == 0, "nobody uses it any more")
+
+
 def test_nobody_there(here):
     here.set("k", "v")
     said = error_of(here.execute_command, "MIGRATE", "127.0.0.1", free_port(), "k", 0, 5000)

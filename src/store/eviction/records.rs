@@ -111,7 +111,7 @@ mod tests {
     fn what_was_never_used_is_eight_turnovers_older_than_what_was() {
         let (new, used) = (LruRecord::inserted(9_000), LruRecord::used(1_000));
         assert!(new.age(9_100) > used.age(9_100));
-        assert!(new.age(9_100) < LruRecord::used(900).age(9_100));
+        assert!(new.age(9_100) < LruRecord::used(800).age(9_100));
         assert_eq!(new.idle(9_100), 100);
     }
 

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::clock;
 use crate::store::entry::{BLOB_MIN, NewValue};
 use crate::store::garbage::Garbage;
 use crate::types::hash::{Expiry, Hash, Limits};
