@@ -16,8 +16,15 @@ pub fn digest(key: &[u8]) -> u64 {
     h.write(key);
     match places_by_slot() {
         false => h.finish(),
-        true => in_slot(slot(key), h.finish()),
+        true => placed(key, h.finish()),
     }
+}
+
+/// Out of the way of those who are in no cluster.
+#[cold]
+#[inline(never)]
+fn placed(key: &[u8], rest: u64) -> u64 {
+    in_slot(slot(key), rest)
 }
 
 /// Slots that a cluster's keys lie in.

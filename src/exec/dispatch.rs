@@ -394,14 +394,14 @@ fn run_one(
                 // What a walk comes upon has nothing to do with each other.
                 txn.be_apart();
             }
-            let mut refused = None;
-            if let Some(routing) = &engine.routing {
-                let (argv, keys) = (call.argv, call.keys);
-                let judged =
-                    routing::judge_again(engine, routing, session, &mut txn, spec, argv, keys);
-                refused = judged.err();
-            }
-            if refused.is_none() {
+            let is_let_in = match &engine.routing {
+                None => true,
+                Some(routing) => {
+                    let (argv, keys) = (call.argv, call.keys);
+                    routing::lets_in(engine, routing, session, &mut txn, spec, argv, keys)
+                }
+            };
+            if is_let_in {
                 call_handler(engine, session, &mut txn, call, target, out);
             }
             session.reader = txn.take_reader();
@@ -418,7 +418,7 @@ fn run_one(
                 invalidation::cascade(engine, session.worker, rest.cascades);
                 clock::aside(|| refill::announce(engine, rest.announced));
             }
-            if let Some(error) = refused {
+            if !is_let_in && let Some(error) = session.passage.refused.take() {
                 return refuse(engine, session, call, Some(target), error, out);
             }
             (!session.is_stopped()).then_some(target)

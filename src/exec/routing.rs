@@ -114,11 +114,13 @@ impl Default for Routing {
 }
 
 /// What was found when a command was let in.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Default, Debug)]
 pub struct Passage {
     slot: Option<u16>,
     asking: bool,
     version: u64,
+    /// Why it does not run, after all.
+    pub refused: Option<Error>,
 }
 
 impl Routing {
@@ -214,6 +216,7 @@ pub(super) fn admit(
         slot,
         asking,
         version: routing.version.load(Ordering::Acquire),
+        refused: None,
     };
     match slot {
         Some(slot) => judge(engine, routing, session, &asked, slot, None),
@@ -221,26 +224,30 @@ pub(super) fn admit(
     }
 }
 
-/// Judges a command again that is about to run, where that is necessary.
-pub(super) fn judge_again(
+/// Judges a command again that is about to run, where that is necessary; false where it
+/// must not, which its passage says why.
+#[cold]
+pub(super) fn lets_in(
     engine: &Engine,
     routing: &Routing,
-    session: &Session,
+    session: &mut Session,
     txn: &mut Txn<'_>,
     spec: &'static Spec,
     argv: &[&[u8]],
     keys: &[KeyAt],
-) -> Result<(), Error> {
+) -> bool {
     let Some(slot) = session.passage.slot else {
-        return Ok(());
+        return true;
     };
     let place = routing.place(slot);
     let is_open = place.goes || place.comes;
     if !is_open && session.passage.version == routing.version.load(Ordering::Acquire) {
-        return Ok(());
+        return true;
     }
     let asked = Asked { spec, argv, keys };
-    judge(engine, routing, session, &asked, slot, Some(txn))
+    let judged = judge(engine, routing, session, &asked, slot, Some(txn));
+    session.passage.refused = judged.err();
+    session.passage.refused.is_none()
 }
 
 /// The one slot of several; none where there is none.
