@@ -495,7 +495,7 @@ impl Loading<'_> {
             }
             Piece::Entry {
                 key,
-                value,
+                mut value,
                 deadline,
                 usage,
             } => {
@@ -506,6 +506,15 @@ impl Loading<'_> {
                 if txn.is_over(&key, deadline, note.as_ref().map(|field| &field.note)) {
                     self.summary.expired += 1;
                     return Ok(());
+                }
+                if let Loaded::Object(object) = &mut value
+                    && object.due_ms().is_some_and(|ms| txn.is_past(ms))
+                {
+                    object.expire(txn.now_ms, usize::MAX, |_| {});
+                    if object.is_empty() {
+                        self.summary.expired += 1;
+                        return Ok(());
+                    }
                 }
                 self.take_entry(txn, &key, value, deadline, usage, note)?;
             }
@@ -803,6 +812,23 @@ mod tests {
         let rules = Rules::of(&other.engine.settings);
         let refused = read(&mut txn(&kit()), &bytes[..], &rules, 9, Present::Refused);
         assert!(matches!(refused, Err(Refusal::Database(9))));
+    }
+
+    #[test]
+    fn fields_that_are_over_stay_away_and_so_does_a_hash_of_nothing_else() {
+        let mut one = kit();
+        clock::freeze(1_800_000_000_000);
+        for key in ["all", "some"] {
+            one.run(&format!("hsetex {key} px 10 fields 1 f v"));
+        }
+        one.run("hset some lasting v");
+        let bytes = written(&one, rdb::VERSION).expect("memory");
+        clock::freeze(1_800_000_000_010);
+        let mut other = kit();
+        let summary = read_into(&other, &bytes, Present::Refused).expect("a snapshot");
+        assert_eq!((summary.keys, summary.expired), (1, 1));
+        assert_eq!(other.run("exists all"), ":0\r\n");
+        assert_eq!(other.run("hlen some"), ":1\r\n");
     }
 
     #[test]
