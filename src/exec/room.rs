@@ -65,13 +65,10 @@ pub fn make(engine: &Engine, now_ms: u64) -> bool {
         return true;
     }
     if used <= limit {
-        // Absences have more time to come than this command.
-        evict_until(
-            engine,
-            beyond_followers(engine, limit - reserve),
-            now_ms,
-            SLICE,
-        );
+        // Absences have more time to come than this command. The share is of the limit that
+        // was in force a moment ago, perhaps.
+        let limit = beyond_followers(engine, limit.saturating_sub(reserve));
+        evict_until(engine, limit, now_ms, SLICE);
         return true;
     }
     evict_until(engine, beyond_followers(engine, limit), now_ms, usize::MAX)

@@ -757,13 +757,8 @@ impl<'a> Txn<'a> {
         left: Event,
         came: Event,
     ) {
-        let mut carried = Carried::from(self.entry(found));
         self.depart(found, Reason::Deleted);
-        let table = self.table_mut(found);
-        if let Some(object) = table.remove(found.place) {
-            carried.value = Some(NewValue::Object(object));
-        }
-        table.publish_bytes();
+        let carried = self.take_out(found);
         let shard = self.settle(db, to, carried);
         self.touched(found.shard, found.db, from.bytes);
         self.record(found.db, from.bytes, left);
@@ -779,6 +774,17 @@ impl<'a> Txn<'a> {
         }
         let shard = self.settle(db, to, carried);
         self.changed(shard, db, to.bytes, came);
+    }
+
+    /// Takes an entry out of its table, to be put elsewhere. Nobody hears of it.
+    fn take_out(&mut self, found: Found) -> Carried {
+        let mut carried = Carried::from(self.entry(found));
+        let table = self.table_mut(found);
+        if let Some(object) = table.remove(found.place) {
+            carried.value = Some(NewValue::Object(object));
+        }
+        table.publish_bytes();
+        carried
     }
 
     fn settle(&mut self, db: u32, key: &Key<'_>, mut carried: Carried) -> usize {

@@ -8,7 +8,7 @@ use super::lifetime::{self};
 use super::{Found, Txn};
 use crate::exec::args::Key;
 use crate::exec::effect::Event;
-use crate::store::entry::{Entry, NewValue, Note, mark};
+use crate::store::entry::{Entry, Note, mark};
 use crate::store::invalidation::{Verdict, tag_digest};
 use crate::store::rules::TableId;
 use crate::store::shard::{DATED_MAX, Settling, Shard};
@@ -92,14 +92,9 @@ impl<'a> Txn<'a> {
             }
         }
         let entry = self.entry(found);
-        let (mut carried, tags) = (super::Carried::from(entry), entry.tags());
-        let (graceful, epoch) = (entry.is_graceful(), entry.epoch());
+        let (tags, graceful, epoch) = (entry.tags(), entry.is_graceful(), entry.epoch());
+        let mut carried = self.take_out(found);
         carried.deadline = ttl;
-        let table = self.table_mut(found);
-        if let Some(object) = table.remove(found.place) {
-            carried.value = Some(NewValue::Object(object));
-        }
-        table.publish_bytes();
         let mut draft = carried.draft(key.bytes);
         draft.note = note.as_ref();
         draft.tags = &tags;

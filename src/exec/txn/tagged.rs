@@ -1,8 +1,8 @@
 //! Giving a key that is there other explicit tags.
 
-use super::{Carried, Found, Txn};
+use super::{Found, Txn};
 use crate::exec::args::Key;
-use crate::store::entry::{NewValue, Note};
+use crate::store::entry::Note;
 
 impl Txn<'_> {
     /// Gives a key these tags, by their digests, in the place of those that it has. Its
@@ -21,13 +21,8 @@ impl Txn<'_> {
                 ..Note::default()
             })
         });
-        let mut carried = Carried::from(entry);
         let graceful = entry.is_graceful();
-        let table = self.table_mut(found);
-        if let Some(object) = table.remove(found.place) {
-            carried.value = Some(NewValue::Object(object));
-        }
-        table.publish_bytes();
+        let mut carried = self.take_out(found);
         let mut draft = carried.draft(key.bytes);
         draft.note = note.as_ref();
         draft.tags = tags;

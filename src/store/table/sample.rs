@@ -1,4 +1,7 @@
 //! Entries of a table that are chosen at random.
+//!
+//! **Unsafe here is prefetching alone**, which has no effect but on caches, whatever the
+//! address.
 #![allow(unsafe_code)]
 
 use super::{LINES_MAX, Place, Table, address, prefetch, timer};
