@@ -13,46 +13,23 @@ deadline the last key was gone, and the replies of a client that reads one key a
 other while two others read in pipelines of 10, before that second and in it.
 
 Whoever measures takes processor time from who is measured: on few cores a reply may be
-late because its reader was. So a peer is measured in the same way in the same run.
+late because its reader was. witness.py tells that apart, and a peer is measured in the
+same way in the same run.
 """
-import argparse, multiprocessing, time
+import argparse, time
 
 from policies import Client, Server, words
+from witness import Aside, Waits, Witness
 
 PIPELINE = 20
 
 
-def summary(waits_s):
-    waits = sorted(waits_s)
-    at = lambda share: waits[min(int(len(waits) * share), len(waits) - 1)] * 1e3
-    late = " ".join(f"over {ms} ms: {sum(w > ms / 1e3 for w in waits)}" for ms in (1, 2, 5))
-    return (f"{len(waits)} replies, 99%: {at(.99):.2f} ms, 99.9%: {at(.999):.2f}, 99.99%: {at(.9999):.2f}, "
-            f"last: {waits[-1] * 1e3:.2f}; {late}")
-
-
-class Aside:
-    """A function of (port, stop, results) in a process of its own."""
-
-    def __init__(self, function, port, *args):
-        self.stop, self.results = multiprocessing.Event(), multiprocessing.SimpleQueue()
-        self.process = multiprocessing.Process(target=function, args=(port, self.stop, self.results, *args))
-        self.process.start()
-
-    def over(self):
-        self.stop.set()
-        results = self.results.get()
-        self.process.join()
-        return results
-
-
-def probe(port, stop, results):
-    """Reads one key after the other: (when it asked, how long it waited)."""
-    client, waits = Client(port), []
+def probe(server, stop, results):
+    """Reads one key after the other."""
+    client, waits = Client(server.port), Waits(server.process.pid)
     while not stop.is_set():
-        began = time.time()
-        client.call("GET", "probe")
-        waits.append((began, time.time() - began))
-    results.put(waits)
+        waits.of(lambda: client.call("GET", "probe"))
+    results.put(waits.told())
 
 
 def read_much(port, stop, results):
@@ -67,22 +44,25 @@ def read_much(port, stop, results):
 def growth(server, options):
     client, value = Client(server.port), b"x" * 64
     client.call("SET", "probe", "1")
-    beside = Aside(probe, server.port)
-    waits, began = [], time.time()
-    for first in range(0, options.keys, PIPELINE):
-        batch = b"".join(words("SET", f"key:{i}", value) for i in range(first, first + PIPELINE))
-        ahead_s = began + first / options.rate - time.time()
-        if ahead_s > 0:
-            time.sleep(ahead_s)
-        sent = time.time()
-        client.socket.sendall(batch)
-        for _ in range(PIPELINE):
-            client.read()
-        waits.append(time.time() - sent)
-    took_s = time.time() - began
-    others = [wait for _, wait in beside.over()]
-    print(f"  {options.keys} keys in {took_s:.0f} s; pipelines: {summary(waits)}")
-    print(f"  the other client: {summary(others)}", flush=True)
+    with Witness() as witness:
+        beside = Aside(probe, server)
+        waits, began = Waits(server.process.pid), time.time()
+
+        def write(batch):
+            client.socket.sendall(batch)
+            for _ in range(PIPELINE):
+                client.read()
+
+        for first in range(0, options.keys, PIPELINE):
+            batch = b"".join(words("SET", f"key:{i}", value) for i in range(first, first + PIPELINE))
+            ahead_s = began + first / options.rate - time.time()
+            if ahead_s > 0:
+                time.sleep(ahead_s)
+            waits.of(lambda: write(batch))
+        took_s = time.time() - began
+        others = beside.over()
+    print(f"  {options.keys} keys in {took_s:.0f} s; pipelines: {witness.summary(waits.told())}")
+    print(f"  the other client: {witness.summary(others)}", flush=True)
 
 
 def expire(server, options):
@@ -93,20 +73,19 @@ def expire(server, options):
         client.pipeline([words("SET", f"key:{i}", b"x" * 64, "PXAT", due_ms + i % 1000)
                          for i in range(first, min(first + 1000, options.keys))])
     assert time.time() * 1000 < due_ms - 2_000, "the keys were not there in time"
-    asides = [Aside(read_much, server.port) for _ in range(2)]
-    beside = Aside(probe, server.port)
-    while client.call("DBSIZE") > 1:
-        time.sleep(0.01)
-        assert time.time() * 1000 < due_ms + 60_000, "they stay"
-    gone_ms = time.time() * 1000
-    waits = beside.over()
-    for aside in asides:
-        aside.over()
-    before = [wait for at, wait in waits if at * 1000 < due_ms - 100]
-    during = [wait for at, wait in waits if due_ms - 10 < at * 1000 < gone_ms]
+    with Witness() as witness:
+        asides = [Aside(read_much, server.port) for _ in range(2)]
+        beside = Aside(probe, server)
+        while client.call("DBSIZE") > 1:
+            time.sleep(0.01)
+            assert time.time() * 1000 < due_ms + 60_000, "they stay"
+        gone_ms = time.time() * 1000
+        waits = beside.over()
+        for aside in asides:
+            aside.over()
     print(f"  the last key was gone {gone_ms - due_ms - 999:.0f} ms after the last deadline")
-    print(f"  before: {summary(before)}")
-    print(f"  while they went: {summary(during)}", flush=True)
+    print(f"  before: {witness.summary(waits, until=due_ms / 1e3 - 0.1)}")
+    print(f"  while they went: {witness.summary(waits, due_ms / 1e3 - 0.01, gone_ms / 1e3)}", flush=True)
 
 
 def main():

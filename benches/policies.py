@@ -8,12 +8,15 @@
 cost: the server's CPU time for an operation (user + system, as the kernel counts it) of
 GET and SET in pipelines of 16, without policies and with ten that match, in turn; ratios.
 invalidate: how long CACHE.INVALIDATE of a tag, a policy and a prefix over so many keys
-takes to answer, and the slowest reply that another client saw while it was carried out;
-with a peer, what SCAN and UNLINK of the same keys cost there.
+takes to answer, and how late replies to another client were before and while it was
+carried out (witness.py tells what of that was the machine's); with a peer, what SCAN and
+UNLINK of the same keys cost there.
 absent: so many absent keys remembered under maxmemory; how many keys of data went for it,
 and the memory used.
 """
-import argparse, os, random, shlex, socket, statistics, subprocess, sys, tempfile, threading, time
+import argparse, os, random, shlex, socket, statistics, subprocess, sys, tempfile, time
+
+from witness import Aside, Waits, Witness
 
 POLICIES = [(f"p{i}", f"kind{i}:*", "ttl", "1h", "jitter", "10%") for i in range(10)]
 
@@ -136,43 +139,27 @@ def cost(options):
     server.close()
 
 
-class Probe(threading.Thread):
-    """A client that reads one key after the other, and remembers how long it waited."""
-
-    def __init__(self, port):
-        super().__init__()
-        self.client, self.stop, self.waits_s = Client(port), False, []
-
-    def run(self):
-        n = 0
-        while not self.stop:
-            n += 1
-            began = time.perf_counter()
-            self.client.call("GET", f"probe:{n % 1000}")
-            self.waits_s.append(time.perf_counter() - began)
-
-    def over(self):
-        self.stop = True
-        self.join()
-        waits = sorted(self.waits_s)
-        return waits[-1] * 1e3, waits[int(len(waits) * 0.999)] * 1e3
+def probe(server, stop, results):
+    """Reads one key after the other."""
+    client, waits, n = Client(server.port), Waits(server.process.pid), 0
+    while not stop.is_set():
+        n += 1
+        waits.of(lambda: client.call("GET", f"probe:{n % 1000}"))
+    results.put(waits.told())
 
 
 def watched(server, label, action, settle_s):
-    quiet = Probe(server.port)
-    quiet.start()
-    time.sleep(1)
-    before = quiet.over()
-    probe = Probe(server.port)
-    probe.start()
-    time.sleep(0.2)
-    began = time.perf_counter()
-    action()
-    took_ms = (time.perf_counter() - began) * 1e3
-    time.sleep(settle_s)
-    during = probe.over()
-    print(f"{label}: answered after {took_ms:.2f} ms; slowest reply to another client {during[0]:.2f} ms "
-          f"(99.9%: {during[1]:.2f}), without it {before[0]:.2f} ms (99.9%: {before[1]:.2f})")
+    with Witness() as witness:
+        beside = Aside(probe, server)
+        time.sleep(settle_s)
+        began = time.time()
+        action()
+        took_ms = (time.time() - began) * 1e3
+        time.sleep(settle_s)
+        waits = beside.over()
+    print(f"{label}: answered after {took_ms:.2f} ms")
+    print(f"  another client, {settle_s} s before: {witness.summary(waits, until=began - 0.01)}")
+    print(f"  and from then on: {witness.summary(waits, began - 0.01)}", flush=True)
 
 
 def invalidate(options):
