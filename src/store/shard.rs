@@ -27,9 +27,12 @@ type WatchedKey = (u32, Box<[u8]>);
 
 /// What happened in a shard since the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub struct Stats {
     /// Reads that found their key.
     pub hits: u64,
+    /// Changes since the last snapshot.
+    pub changes: u64,
     /// Reads that did not.
     pub misses: u64,
     /// Keys removed because their deadline had passed.
@@ -38,8 +41,6 @@ pub struct Stats {
     pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
-    /// Changes since the last snapshot.
-    pub changes: u64,
 }
 
 /// Stands for every database.
@@ -157,16 +158,22 @@ impl Settling {
 }
 
 /// See the head of this file.
+///
+/// What every command needs comes first, in the cache line of the lock: a line that
+/// another processor has changed is what a batch waits for most.
+#[repr(C)]
 pub struct Shard {
-    tables: Vec<Option<Box<Table>>>,
-    /// Those of policies, by [`TableId::index`] - 1 and database.
-    policy_tables: Vec<Vec<Option<Box<Table>>>>,
-    bits: u8,
-    /// Its tables know which keys are in which slot of a cluster.
-    by_slot: bool,
     /// Nothing but plain tables is in use: no policy, and nothing that is invalidated
     /// and still there.
     pub is_plain: bool,
+    /// Its tables know which keys are in which slot of a cluster.
+    by_slot: bool,
+    bits: u8,
+    tables: Vec<Option<Box<Table>>>,
+    /// What happened here.
+    pub stats: Stats,
+    /// Those of policies, by [`TableId::index`] - 1 and database.
+    policy_tables: Vec<Vec<Option<Box<Table>>>>,
     /// The policies in force.
     pub rules: Arc<Rules>,
     /// Some keys may still be where older rules wanted them, or live as those said.
@@ -187,8 +194,6 @@ pub struct Shard {
     awaited: HashMap<WatchedKey, Vec<u64>>,
     /// What it remembers of entries that were evicted.
     ghosts: Ghosts,
-    /// What happened here.
-    pub stats: Stats,
     /// When deadlines were last looked after, in Unix milliseconds.
     pub swept_ms: u64,
 }

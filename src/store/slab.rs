@@ -59,10 +59,11 @@ fn page_of(block: NonNull<u8>) -> *mut Page {
 
 /// An allocator of small blocks, in units of `UNIT` bytes (a power of two, 8 or
 /// more), to which they are aligned; dropping it frees all of them at once.
+#[repr(C)]
 pub struct Slab<const UNIT: usize> {
+    used_bytes: usize,
     partial: [*mut Page; CLASSES],
     pages: Vec<NonNull<Page>>,
-    used_bytes: usize,
 }
 
 // SAFETY: a slab owns its pages alone; nothing in it is tied to a thread.
@@ -77,9 +78,9 @@ impl<const UNIT: usize> Slab<UNIT> {
     /// A slab without any page.
     pub fn new() -> Self {
         Slab {
+            used_bytes: 0,
             partial: [ptr::null_mut(); CLASSES],
             pages: Vec::new(),
-            used_bytes: 0,
         }
     }
 

@@ -264,17 +264,26 @@ fn size_for(count: usize) -> u8 {
 }
 
 /// See the head of this file.
+///
+/// In an order of use: a read needs the first cache line, a write the next ones too.
+#[repr(C)]
 pub struct Table {
     /// The first of a segment's references counts and is kept up to date; the
     /// others are good for its lines, size and depth alone.
     directory: Vec<Segment>,
     depth: u8,
-    /// Segments that have a single reference.
-    deepest: usize,
     /// Bits of a digest, from the top, that chose the shard.
     shard_bits: u8,
+    /// Its entries stand for absences, which have their own share of memory.
+    is_absent: bool,
+    /// Nothing is given back that removals leave empty.
+    holds_lines: bool,
+    generation: Generation,
+    /// In a cluster, which keys are in which slot.
+    slots: Option<Box<Slots>>,
     count: usize,
     volatile: usize,
+    published: usize,
     /// Entries whose elements have deadlines.
     with_volatile_items: usize,
     /// Entries that own something outside the slab.
@@ -283,16 +292,10 @@ pub struct Table {
     outside_bytes: usize,
     slab: Slab,
     lines: LineSlab,
+    /// Segments that have a single reference.
+    deepest: usize,
     /// Where in the directory it goes on to close the gaps that growth leaves in pages.
     hand: usize,
-    published: usize,
-    /// Its entries stand for absences, which have their own share of memory.
-    is_absent: bool,
-    generation: Generation,
-    /// In a cluster, which keys are in which slot.
-    slots: Option<Box<Slots>>,
-    /// Nothing is given back that removals leave empty.
-    holds_lines: bool,
 }
 
 // SAFETY: the table owns its entries and lines; nothing in them is tied to a thread.
