@@ -6,7 +6,8 @@
     policies.py absent --ours '…' [--keys 10000000]
 
 cost: the server's CPU time for an operation (user + system, as the kernel counts it) of
-GET and SET in pipelines of 16, without policies and with ten that match, in turn; ratios.
+GET and SET in pipelines of 16 from 25 clients, without policies and with ten that match;
+the median of the ratios.
 invalidate: how long CACHE.INVALIDATE of a tag, a policy and a prefix over so many keys
 takes to answer, and how late replies to another client were before and while it was
 carried out (witness.py tells what of that was the machine's); with a peer, what SCAN and
@@ -19,6 +20,8 @@ import argparse, os, random, shlex, socket, statistics, subprocess, sys, tempfil
 from witness import Aside, Waits, Witness
 
 POLICIES = [(f"p{i}", f"kind{i}:*", "ttl", "1h", "jitter", "10%") for i in range(10)]
+# What `cost` loads a server with.
+COST_KEYS, CLIENTS, DEPTH = 200_000, 25, 16
 
 
 def words(*parts):
@@ -97,46 +100,54 @@ def fill(client, prefix, keys, value=b"x" * 64):
 
 
 def cost(options):
-    server = Server(options.ours)
-    client = server.client
-    keys, depth, batches = 200_000, 16, 20_000
-    for kind in range(10):
-        fill(client, f"kind{kind}:", keys // 10)
+    """Two servers on one processor, in turn, so that a drift of the machine's speed meets both."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {first})
+    servers = {}
+    for governed in (False, True):
+        server = servers[governed] = Server(options.ours)
+        if others:
+            for thread in os.listdir(f"/proc/{server.process.pid}/task"):
+                os.sched_setaffinity(int(thread), {others[0]})
+        for policy in POLICIES if governed else ():
+            server.client.call("CACHE.POLICY", "SET", *policy)
+        for kind in range(10):
+            fill(server.client, f"kind{kind}:", COST_KEYS // 10)
+        server.clients = [Client(server.port) for _ in range(CLIENTS)]
     random.seed(1)
 
-    def pipelines(verb):
+    def pipeline(verb):
         def one():
-            key = f"kind{random.randrange(10)}:{random.randrange(keys // 10)}"
+            key = f"kind{random.randrange(10)}:{random.randrange(COST_KEYS // 10)}"
             return words(verb, key) if verb == "GET" else words(verb, key, b"x" * 64)
-        return [b"".join(one() for _ in range(depth)) for _ in range(batches // 10)]
+        return b"".join(one() for _ in range(DEPTH))
 
-    loads = {verb: pipelines(verb) for verb in ("GET", "SET")}
+    # A reply to SET is of 5 bytes, one to GET of 71.
+    loads = {verb: ([pipeline(verb) for _ in range(CLIENTS * 50)], size * DEPTH)
+             for verb, size in (("GET", 71), ("SET", 5))}
 
-    def measure(verb):
+    def measure(server, verb):
+        batches, reply_bytes = loads[verb]
         began = server.cpu_s()
-        for _ in range(10):
-            for load in loads[verb]:
-                client.socket.sendall(load)
-                for _ in range(depth):
-                    client.read()
-        return (server.cpu_s() - began) * 1e6 / (batches * depth)
+        for at in range(0, len(batches), CLIENTS):
+            for client, batch in zip(server.clients, batches[at:]):
+                client.socket.sendall(batch)
+            for client in server.clients:
+                client.file.read(reply_bytes)
+        return (server.cpu_s() - began) * 1e6 / (len(batches) * DEPTH)
 
-    figures = {}
-    for _ in range(options.reps):
-        for policies in (False, True):
-            if policies:
-                for policy in POLICIES:
-                    client.call("CACHE.POLICY", "SET", *policy)
-            else:
-                for name, *_ in POLICIES:
-                    client.call("CACHE.POLICY", "DEL", name)
-            time.sleep(2)  # what is there is brought to where it belongs
-            for verb in loads:
-                figures.setdefault((verb, policies), []).append(measure(verb))
     for verb in loads:
-        plain, governed = (statistics.median(figures[verb, p]) for p in (False, True))
-        print(f"{verb} depth {depth}: {plain:.3f} us without, {governed:.3f} us with ten policies, ratio {governed / plain:.2f}")
-    server.close()
+        figures = {governed: [] for governed in servers}
+        for rep in range(options.reps + 1):
+            for governed, server in servers.items():
+                figures[governed].append(measure(server, verb))
+        # The first one warms up.
+        ratios = sorted(b / a for a, b in list(zip(*figures.values()))[1:])
+        plain, governed = (statistics.median(f[1:]) for f in figures.values())
+        print(f"{verb} depth {DEPTH}: {plain:.3f} us without, {governed:.3f} us with ten policies, ratio "
+              f"{statistics.median(ratios):.2f} (quartiles {ratios[len(ratios) // 4]:.2f}, {ratios[3 * len(ratios) // 4]:.2f})")
+    for server in servers.values():
+        server.close()
 
 
 def probe(server, stop, results):
@@ -214,7 +225,7 @@ def main():
     parser.add_argument("--ours", default="target/release/larder --port {port}")
     parser.add_argument("--peer")
     parser.add_argument("--keys", type=int)
-    parser.add_argument("--reps", type=int, default=3)
+    parser.add_argument("--reps", type=int, default=40)
     options = parser.parse_args()
     options.keys = options.keys or {"absent": 10_000_000}.get(options.what, 1_000_000)
     {"cost": cost, "invalidate": invalidate, "absent": absent}[options.what](options)
