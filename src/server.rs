@@ -8,16 +8,18 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::base::{clock, log, units};
+use crate::base::{clock, log, supervisor, units};
 use crate::cache::{refresh, run};
 use crate::cluster::Cluster;
 use crate::config::{Settings, param};
 use crate::exec::effect::Removal;
 use crate::exec::engine::{Engine, add};
 use crate::exec::loading::Counted;
+use crate::exec::pause::Purpose;
+use crate::exec::shutdown::Farewell;
 use crate::exec::spec::CommandTable;
 use crate::exec::txn::Txn;
 use crate::exec::{client_eviction, files, latency, logging, room, saving, sweep};
@@ -107,7 +109,9 @@ fn prepare(settings: &Settings) -> Result<(), String> {
     let text = |handle| String::from_utf8_lossy(&settings.text(handle)).into_owned();
     let dir = text(param::DIR);
     std::env::set_current_dir(&dir).map_err(|e| format!("Can't chdir to '{dir}': {e}"))?;
-    if settings.flag(param::DAEMONIZE) {
+    // Whoever supervises it does not want it to go to the background.
+    let is_supervised = supervisor::find(settings.choice_name(param::SUPERVISED));
+    if settings.flag(param::DAEMONIZE) && !is_supervised {
         nix::unistd::daemon(true, false).map_err(|e| format!("Can't daemonize: {e}"))?;
     }
     let file = text(param::LOGFILE);
@@ -209,6 +213,7 @@ async fn serve(
     // Set once, here.
     let _ = engine.rebind.set(Box::new(move || rebinding.rebind()));
     let mut loaded = std::pin::pin!(load(&engine));
+    let mut signals = Signals::take();
     let farewell = loop {
         let end = tokio::select! {
             loaded = &mut loaded, if engine.loading.is_on() => {
@@ -221,25 +226,47 @@ async fn serve(
                 for kind in &kinds {
                     notice!("Ready to accept connections {kind}");
                 }
+                supervisor::tell(match engine.following.is_on() {
+                    true => "READY=1\nSTATUS=Ready to accept connections in read-only mode\n",
+                    false => "READY=1\nSTATUS=Ready to accept connections\n",
+                });
                 continue;
             }
-            end = wait_for_the_end(&engine) => end,
+            end = signals.the_end(&engine) => end,
         };
-        if let Err(Impatient) = end {
-            warning!("You insist... exiting now.");
-            return 1;
+        if end.is_ok() {
+            notice!("User requested shutdown...");
+            supervisor::tell("STOPPING=1\n");
         }
-        notice!("User requested shutdown...");
+        let is_time = match end {
+            Ok(()) => let_followers_catch_up(&engine, &mut signals).await,
+            Err(Impatient) => Err(Impatient),
+        };
+        match is_time {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(Impatient) => {
+                warning!("You insist... exiting now.");
+                return 1;
+            }
+        }
         let mut farewell = engine.shutdown.farewell();
         if engine.is_loading() {
             // What is there is not all: nothing is saved in the place of it.
             farewell.save = Some(false);
         }
-        if save::at_the_end(&engine, farewell).is_ok() {
-            break farewell;
+        match save_at_the_end(&engine, farewell) {
+            Ok(()) => break farewell,
+            Err(why) => {
+                warning!("{why}");
+                warning!(
+                    "Errors trying to shut down the server. Check the logs for more information."
+                );
+                supervisor::tell(&format!("STATUS={why}\n"));
+                engine.shutdown.refuse();
+                let_writers_go_on(&engine);
+            }
         }
-        warning!("Error trying to save the DB, can't exit.");
-        engine.shutdown.refuse();
     };
     acceptors.close();
     if engine.routing.is_some() {
@@ -258,6 +285,79 @@ async fn serve(
 
 /// Who interrupts twice does not want to wait.
 struct Impatient;
+
+/// Has followers take what they lack, where the configuration and whoever wants the end
+/// let them have the time; nobody may write meanwhile. False where the end was aborted.
+async fn let_followers_catch_up(
+    engine: &Arc<Engine>,
+    signals: &mut Signals,
+) -> Result<bool, Impatient> {
+    let (shutdown, leading) = (&engine.shutdown, &engine.leading);
+    let timeout_ms = engine.settings.int(param::SHUTDOWN_TIMEOUT) as u64 * 1000;
+    if !shutdown.farewell().is_urgent && timeout_ms > 0 && leading.is_anybody_behind() {
+        let until_ms = clock::unix_ms() + timeout_ms;
+        engine
+            .effects
+            .pause
+            .begin(Purpose::Shutdown, u64::MAX, false);
+        shutdown.wait_for_followers(until_ms);
+        notice!("Waiting for replicas before shutting down.");
+        engine.service::<Leader>().ask();
+        while leading.is_anybody_behind() && shutdown.left_ms().is_some_and(|ms| ms > 0) {
+            tokio::select! {
+                () = signals.more(engine) => return Err(Impatient),
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
+            }
+        }
+        if !shutdown.end_waiting() {
+            let_writers_go_on(engine);
+            return Ok(false);
+        }
+    }
+    let followers = leading.followers();
+    let behind = followers.iter().filter(|f| leading.is_behind(f));
+    let mut in_sync = followers.len();
+    for follower in behind {
+        in_sync -= 1;
+        let acked = follower.acked.load(Ordering::Relaxed);
+        notice!(
+            "Lagging replica {}:{} reported offset {} behind master, lag={}, state={}.",
+            follower.ip(),
+            follower.port,
+            leading.offset.load(Ordering::Relaxed).saturating_sub(acked),
+            follower.lag_s(),
+            follower.progress().name()
+        );
+    }
+    if !followers.is_empty() {
+        let all = followers.len();
+        notice!("{in_sync} of {all} replicas are in sync when shutting down.");
+    }
+    Ok(true)
+}
+
+/// The end was put off: whoever wanted to write goes on.
+fn let_writers_go_on(engine: &Engine) {
+    engine.effects.pause.end(Purpose::Shutdown);
+    for client in engine.clients.all() {
+        client.wake();
+    }
+}
+
+/// What is there to be kept is kept. `Err` says why the process can't end.
+fn save_at_the_end(engine: &Engine, farewell: Farewell) -> Result<(), &'static str> {
+    if farewell.is_safe
+        && !farewell.is_forced
+        && engine.routing.is_some()
+        && engine.service::<Cluster>().state().me().votes()
+    {
+        return Err(
+            "This is a voting primary. Shutting down may cause the cluster to go down. Can't exit.",
+        );
+    }
+    let failed = |_| "Error trying to save the DB, can't exit.";
+    save::at_the_end(engine, farewell).map_err(failed)
+}
 
 /// Removes what told others where the server is.
 fn remove_files(pid_file: Option<PathBuf>, sockets: Vec<PathBuf>) {
@@ -426,31 +526,56 @@ fn load_from_leader(engine: &Engine, source: Box<dyn io::Read + Send>) -> Result
     })
 }
 
-/// A signal, or SHUTDOWN. A signal takes effect with the next tick of the clock.
-async fn wait_for_the_end(engine: &Engine) -> Result<(), Impatient> {
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        engine.shutdown.requested().await;
-        return Ok(());
-    };
-    // The terminal that started us may go.
-    let _hangup = signal(SignalKind::hangup());
-    loop {
-        tokio::select! {
-            _ = term.recv() => {
-                notice!("Received SIGTERM scheduling shutdown...");
-                engine.shutdown.schedule();
-            }
-            _ = int.recv() => {
-                if !engine.shutdown.schedule() {
-                    return Err(Impatient);
-                }
-                notice!("Received SIGINT scheduling shutdown...");
-            }
-            () = engine.shutdown.requested() => return Ok(()),
+/// The signals that end the process; none of those that the system refuses to tell of.
+struct Signals {
+    term: Option<Signal>,
+    int: Option<Signal>,
+    /// The terminal that started us may go.
+    _hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn take() -> Signals {
+        let take = |kind| signal(kind).ok();
+        Signals {
+            term: take(SignalKind::terminate()),
+            int: take(SignalKind::interrupt()),
+            _hangup: take(SignalKind::hangup()),
         }
+    }
+
+    /// One of them, or SHUTDOWN. A signal takes effect with the next tick of the clock.
+    async fn the_end(&mut self, engine: &Engine) -> Result<(), Impatient> {
+        tokio::select! {
+            () = self.more(engine) => Err(Impatient),
+            () = engine.shutdown.requested() => Ok(()),
+        }
+    }
+
+    /// Notes what comes; returns when SIGINT has come and the end is on its way already.
+    async fn more(&mut self, engine: &Engine) {
+        let wish = |directive| Farewell::of(&engine.settings, directive);
+        loop {
+            tokio::select! {
+                () = next(&mut self.term) => {
+                    notice!("Received SIGTERM scheduling shutdown...");
+                    engine.shutdown.schedule(wish(param::SHUTDOWN_ON_SIGTERM));
+                }
+                () = next(&mut self.int) => {
+                    if !engine.shutdown.schedule(wish(param::SHUTDOWN_ON_SIGINT)) {
+                        return;
+                    }
+                    notice!("Received SIGINT scheduling shutdown...");
+                }
+            }
+        }
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -474,8 +599,10 @@ fn open_listeners(settings: &Settings) -> Result<Vec<Listener>, String> {
     if !path.is_empty() {
         let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
         let mode = settings.int(param::UNIXSOCKETPERM) as u32;
+        let group = settings.text(param::UNIXSOCKETGROUP);
+        let group = String::from_utf8_lossy(&group);
         listeners
-            .push(listener::bind_unix(&path, mode).map_err(|e| {
+            .push(listener::bind_unix(&path, mode, &group).map_err(|e| {
                 format!("Failed opening Unix socket {}: bind: {e}", path.display())
             })?);
     }

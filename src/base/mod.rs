@@ -1,5 +1,5 @@
 //! What every other layer stands on: time, randomness, hashes, numbers, glob,
-//! listening sockets.
+//! listening sockets, the process's surroundings.
 //!
 //! **Invariant:** imports nothing of this crate, and knows nothing of keys,
 //! clients or the protocol.
@@ -17,5 +17,7 @@ pub mod listen;
 pub mod log;
 pub mod lzf;
 pub mod num;
+pub mod processors;
+pub mod supervisor;
 pub mod tags;
 pub mod units;

@@ -8,6 +8,7 @@ use super::connection::{check_name, is_showable};
 use super::help;
 use crate::base::{clock, num};
 use crate::exec::context::Ctx;
+use crate::exec::pause::Purpose;
 use crate::exec::session::{Client, Closing, ReplyMode};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*};
 use crate::exec::waiting;
@@ -701,13 +702,16 @@ fn pause(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let until_ms = u64::try_from(ms)
         .map_err(|_| Error::new("ERR timeout is negative"))?
         .saturating_add(now_ms);
-    ctx.engine.effects.pause.begin(until_ms, all);
+    ctx.engine
+        .effects
+        .pause
+        .begin(Purpose::Clients, until_ms, all);
     ctx.reply.ok();
     Ok(())
 }
 
 fn unpause(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    ctx.engine.effects.pause.end();
+    ctx.engine.effects.pause.end(Purpose::Clients);
     for client in ctx.engine.clients.all() {
         client.wake();
     }

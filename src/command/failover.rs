@@ -5,6 +5,7 @@ use crate::config::Primary;
 use crate::exec::context::Ctx;
 use crate::exec::failover::{Plan, Stage};
 use crate::exec::leading::Progress;
+use crate::exec::pause::Purpose;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
 use crate::protocol::error::Error;
 use crate::replication::Leader;
@@ -113,7 +114,10 @@ fn failover(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         None => crate::notice!("FAILOVER requested to any replica."),
     }
     state.begin(plan);
-    engine.effects.pause.begin(u64::MAX, false);
+    engine
+        .effects
+        .pause
+        .begin(Purpose::Failover, u64::MAX, false);
     ctx.reply.ok();
     Ok(())
 }

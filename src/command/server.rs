@@ -3,8 +3,9 @@
 use crate::base::{clock, num};
 use crate::cluster::Cluster;
 use crate::exec::context::Ctx;
-use crate::exec::engine::Farewell;
+use crate::exec::shutdown::Farewell;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
+use crate::exec::waiting::Completed;
 use crate::persist::save;
 use crate::protocol::error::Error;
 
@@ -87,6 +88,8 @@ fn time(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
+const REFUSED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
+
 /// Answers nothing where it succeeds: the connection ends with the server.
 fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (mut save, mut no_save, mut abort, mut failover, mut force, mut safe, mut now) =
@@ -99,7 +102,6 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
             b"failover" => &mut failover,
             b"force" => &mut force,
             b"safe" => &mut safe,
-            // Nothing is waited for.
             b"now" => &mut now,
             _ => return Err(Error::SYNTAX),
         };
@@ -109,12 +111,22 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if (abort && other) || (save && no_save) {
         return Err(Error::SYNTAX);
     }
+    let shutdown = &ctx.engine.shutdown;
+    let refusals = shutdown.refusals();
+    if abort && shutdown.abort() {
+        crate::notice!("Shutdown manually aborted.");
+        ctx.reply.ok();
+        return Ok(());
+    }
+    if abort {
+        return Err(Error::new("ERR No shutdown in progress."));
+    }
     let is_clustered = ctx.engine.routing.is_some();
     if safe && is_clustered && ctx.engine.service::<Cluster>().state().me().votes() {
         let warning = "This is a voting primary. Shutting down may cause the cluster to go down.";
         if !force {
             crate::warning!("{warning} Can't exit.");
-            return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+            return Err(Error::new(REFUSED));
         }
         crate::warning!("{warning} Exit anyway.");
     }
@@ -124,14 +136,6 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         return Err(Error::new(
             "ERR SHUTDOWN FAILOVER is only supported in cluster mode.",
         ));
-    }
-    if abort && ctx.engine.shutdown.cancel() {
-        crate::notice!("Shutdown manually aborted.");
-        ctx.reply.ok();
-        return Ok(());
-    }
-    if abort {
-        return Err(Error::new("ERR No shutdown in progress."));
     }
     let save = match (save, no_save) {
         // What is there is not all: nothing is saved in the place of it.
@@ -143,17 +147,42 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         save,
         is_forced: force,
         is_saved: false,
+        is_urgent: now,
+        is_safe: safe,
     };
+    if shutdown.is_requested() {
+        hear_of_refusal(ctx, refusals);
+        return Ok(());
+    }
+    if !now && ctx.engine.leading.is_anybody_behind() {
+        // It saves when they have everything.
+        shutdown.request_with(farewell);
+        hear_of_refusal(ctx, refusals);
+        return Ok(());
+    }
     let is_wanted = save.unwrap_or_else(|| !ctx.engine.settings.save_points().is_empty());
     // Where one is being taken, the end waits for it, and takes another.
     if is_wanted && let Some(turn) = ctx.engine.saving.begin(false) {
         farewell.is_saved = save::within(ctx.engine, ctx.txn, turn).is_ok();
         if !farewell.is_saved && !force {
-            return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+            return Err(Error::new(REFUSED));
         }
     }
-    ctx.engine.shutdown.request_with(farewell);
+    shutdown.request_with(farewell);
+    hear_of_refusal(ctx, refusals);
     Ok(())
+}
+
+/// Waits, either for the end or for a refusal beyond those that there were `before`.
+fn hear_of_refusal(ctx: &mut Ctx<'_, '_>, before: u64) {
+    ctx.start(Box::new(move |engine, waiter| {
+        Box::pin(async move {
+            engine.shutdown.refused(before).await;
+            waiter.complete(&engine, &[], 0, |_, _| {
+                Completed::Over::<()>(Err(Error::new(REFUSED)))
+            });
+        })
+    }));
 }
 
 /// LOLWUT [VERSION n] [jars [shelves]].

@@ -37,17 +37,33 @@ pub(super) const FACILITIES: Names = &[
     ("local7", 8),
 ];
 
+/// What a signal wants done before the end.
+pub mod at_end {
+    /// Take a snapshot.
+    pub const SAVE: u64 = 1 << 0;
+    /// Take none.
+    pub const NOSAVE: u64 = 1 << 1;
+    /// Wait for nobody.
+    pub const NOW: u64 = 1 << 2;
+    /// End even where the snapshot fails.
+    pub const FORCE: u64 = 1 << 3;
+    /// Not where a cluster may go down with it.
+    pub const SAFE: u64 = 1 << 4;
+    /// Have another node of the cluster take over.
+    pub const FAILOVER: u64 = 1 << 5;
+}
+
 pub(super) const SHUTDOWN: Names = &[
     ("default", 0),
-    ("save", 1 << 0),
-    ("nosave", 1 << 1),
-    ("now", 1 << 2),
-    ("force", 1 << 3),
-    ("safe", 1 << 4),
-    ("failover", 1 << 5),
+    ("save", at_end::SAVE),
+    ("nosave", at_end::NOSAVE),
+    ("now", at_end::NOW),
+    ("force", at_end::FORCE),
+    ("safe", at_end::SAFE),
+    ("failover", at_end::FAILOVER),
 ];
 pub(super) const SAVE_OR_NOT: (u64, &str) = (
-    0b11,
+    at_end::SAVE | at_end::NOSAVE,
     "shutdown options SAVE and NOSAVE can't be used simultaneously",
 );
 pub(super) const NO_CONFLICT: (u64, &str) = (0, "");

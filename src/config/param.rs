@@ -17,6 +17,7 @@ use super::kind::{Form, Kind};
 use super::names;
 use super::table::Param;
 
+pub use super::names::at_end;
 pub use super::table::{Access, Bits, Choice, Flag, Int, Structured, Text, find};
 
 const I32_MIN: i128 = i32::MIN as i128;
@@ -74,7 +75,8 @@ params! {
     UNIXSOCKET: Text("unixsocket", "").immutable().in_force();
     /// Mode of the UNIX socket; 0 for what the process's mask gives.
     UNIXSOCKETPERM: Int("unixsocketperm", "0", 0..=0o777).immutable().form(Form::Octal).in_force();
-    UNIXSOCKETGROUP: Text("unixsocketgroup", "").immutable();
+    /// Group of the UNIX socket; empty for the process's own.
+    UNIXSOCKETGROUP: Text("unixsocketgroup", "").immutable().in_force();
     /// Connections that the kernel queues before they are accepted.
     TCP_BACKLOG: Int("tcp-backlog", "511", 0..=I32_MAX).immutable().in_force();
     /// Seconds between probes of a silent connection; 0 for none.
@@ -137,25 +139,28 @@ params! {
     DAEMONIZE: Flag("daemonize", "no").immutable().in_force();
     /// File for the process's number; empty for none.
     PIDFILE: Text("pidfile", "").immutable().in_force();
-    SUPERVISED: Choice("supervised", "no", names::SUPERVISED).immutable();
+    /// Who started the process and wants to hear when it is ready.
+    SUPERVISED: Choice("supervised", "no", names::SUPERVISED).immutable().in_force();
     /// The folder that relative paths start from.
     DIR: Text("dir", "").protected().refused_while_loading().kept_as(Kind::Folder).in_force();
     /// Rounds of background work in a second, from 1 to 500.
     HZ: Int("hz", "10", 0..=I32_MAX).adjust(|hz| hz.clamp(1, 500)).in_force();
     /// Seconds that a shutdown waits for followers.
-    SHUTDOWN_TIMEOUT: Int("shutdown-timeout", "10", 0..=I32_MAX);
+    SHUTDOWN_TIMEOUT: Int("shutdown-timeout", "10", 0..=I32_MAX).in_force();
+    /// What SIGINT wants done before the end.
     SHUTDOWN_ON_SIGINT: Bits(
         "shutdown-on-sigint",
         "default",
         names::SHUTDOWN,
         names::SAVE_OR_NOT
-    );
+    ).in_force();
+    /// What SIGTERM wants done before the end.
     SHUTDOWN_ON_SIGTERM: Bits(
         "shutdown-on-sigterm",
         "default",
         names::SHUTDOWN,
         names::SAVE_OR_NOT
-    );
+    ).in_force();
     /// The least severe message that is logged.
     LOGLEVEL: Choice("loglevel", "notice", names::LOG_LEVELS).in_force();
     /// The log; empty for standard output.
@@ -182,7 +187,11 @@ params! {
         .in_force();
     IGNORE_WARNINGS: Text("ignore-warnings", "");
     LOCALE_COLLATE: Text("locale-collate", "");
-    SERVER_CPULIST: Text("server-cpulist", "").alias("server_cpulist").immutable();
+    /// Processors for the workers, as `taskset -c` takes them; empty for all.
+    SERVER_CPULIST: Text("server-cpulist", "")
+        .alias("server_cpulist")
+        .immutable()
+        .in_force();
     BIO_CPULIST: Text("bio-cpulist", "").alias("bio_cpulist").immutable();
     AOF_REWRITE_CPULIST: Text("aof-rewrite-cpulist", "").alias("aof_rewrite_cpulist").immutable();
     BGSAVE_CPULIST: Text("bgsave-cpulist", "").alias("bgsave_cpulist").immutable();

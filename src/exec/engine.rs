@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::runtime::RuntimeMetrics;
-use tokio::sync::Notify;
 
 use super::command_log::CommandLog;
 use super::effect::Effects;
@@ -26,6 +25,7 @@ use super::routing::Routing;
 use super::saving::Saving;
 use super::services::Services;
 use super::session::Clients;
+use super::shutdown::Shutdown;
 use super::spec::CommandTable;
 use super::totals::{Rates, Totals};
 use super::tracking::Tracking;
@@ -229,105 +229,6 @@ pub type Rebind = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// See [`Engine::announcer`]. Called without any lock held.
 pub type Announcer = Box<dyn Fn(&Engine, Vec<super::txn::Announced>) + Send + Sync>;
-
-/// What to do about a snapshot before the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Farewell {
-    /// Whether to take one; without a word, where the configuration has save points.
-    pub save: Option<bool>,
-    /// Whether to end even where it cannot be taken.
-    pub is_forced: bool,
-    /// Whether it was taken already, unless something has changed since.
-    pub is_saved: bool,
-}
-
-/// A wish to end the process.
-#[derive(Default)]
-pub struct Shutdown {
-    farewell: Mutex<Farewell>,
-    scheduled: AtomicBool,
-    wanted: AtomicBool,
-    done: AtomicBool,
-    notify: Notify,
-}
-
-impl Shutdown {
-    /// Has the end asked for with the next tick of the clock, unless it is
-    /// cancelled; false where it was scheduled already.
-    pub fn schedule(&self) -> bool {
-        !self.scheduled.swap(true, Ordering::AcqRel)
-    }
-
-    /// Takes [`Shutdown::schedule`] back; false where nothing was scheduled.
-    pub fn cancel(&self) -> bool {
-        self.scheduled.swap(false, Ordering::AcqRel)
-    }
-
-    /// Asks for the end if it is scheduled.
-    pub fn keep_schedule(&self) {
-        if self.scheduled.load(Ordering::Acquire) && !self.is_requested() {
-            self.request();
-        }
-    }
-
-    /// Asks for the end, and says what to do before.
-    pub fn request_with(&self, farewell: Farewell) {
-        *self.farewell.lock() = farewell;
-        self.request();
-    }
-
-    /// What to do before the end.
-    pub fn farewell(&self) -> Farewell {
-        *self.farewell.lock()
-    }
-
-    /// Takes the wish back: what was to be done before the end could not be done.
-    pub fn refuse(&self) {
-        *self.farewell.lock() = Farewell::default();
-        self.scheduled.store(false, Ordering::Release);
-        self.wanted.store(false, Ordering::Release);
-    }
-
-    /// Asks for the end.
-    pub fn request(&self) {
-        self.wanted.store(true, Ordering::Release);
-        self.notify.notify_waiters();
-    }
-
-    /// Whether the end was asked for.
-    pub fn is_requested(&self) -> bool {
-        self.wanted.load(Ordering::Acquire)
-    }
-
-    /// Waits for that.
-    pub async fn requested(&self) {
-        self.until(&self.wanted).await;
-    }
-
-    /// Says that all is written: the workers may let their connections go.
-    pub fn end(&self) {
-        self.done.store(true, Ordering::Release);
-        self.notify.notify_waiters();
-    }
-
-    /// Waits for that.
-    pub async fn ended(&self) {
-        self.until(&self.done).await;
-    }
-
-    async fn until(&self, flag: &AtomicBool) {
-        loop {
-            // Registered before the flag is looked at, so that no call is missed.
-            let notified = self.notify.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if flag.load(Ordering::Acquire) {
-                return;
-            }
-            notified.await;
-        }
-    }
-}
 
 impl Engine {
     /// Makes the settings that are kept in another form take effect.

@@ -259,6 +259,19 @@ impl Leading {
         followers.iter().filter(is_there).count()
     }
 
+    /// Whether a follower lacks something. One that does not say how far it has come, or
+    /// that wants no more than it was sent, has all that it will have.
+    pub fn is_behind(&self, follower: &Follower) -> bool {
+        let all = self.offset.load(Ordering::Acquire);
+        let tells = !follower.is_silent && !follower.wants_no_more;
+        tells && follower.acked.load(Ordering::Acquire) != all
+    }
+
+    /// Whether any does.
+    pub fn is_anybody_behind(&self) -> bool {
+        self.followers().iter().any(|f| self.is_behind(f))
+    }
+
     /// Bytes that are on their way to followers, which no eviction makes less.
     pub fn bytes_on_their_way(&self) -> usize {
         let followers = self.followers();

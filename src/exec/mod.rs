@@ -38,6 +38,7 @@ pub mod routing;
 pub mod saving;
 pub mod services;
 pub mod session;
+pub mod shutdown;
 pub mod spec;
 pub mod sweep;
 pub mod timing;

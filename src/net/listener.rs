@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nix::unistd::Group;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -49,20 +50,30 @@ pub fn bind_tcp(
 }
 
 /// Opens a listening socket in the file system, in the place of an old one.
-/// `mode` is its permission; 0 leaves the system's. Removing it in the end is the caller's.
+/// `mode` is its permission; 0 leaves the system's. `group` is its group's name or number;
+/// empty leaves the process's. Removing it in the end is the caller's.
 ///
 /// # Errors
-/// What the system says.
-pub fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
+/// What the system says; there is no such group.
+pub fn bind_unix(path: &Path, mode: u32, group: &str) -> io::Result<Listener> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
+    if !group.is_empty() {
+        std::os::unix::fs::chown(path, None, Some(group_id(group)?))?;
+    }
     if mode != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     Ok(Listener::Unix(listener, path.to_owned()))
+}
+
+fn group_id(group: &str) -> io::Result<u32> {
+    let found = Group::from_name(group)?.map(|group| group.gid.as_raw());
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("no group '{group}'"));
+    found.or_else(|| group.parse().ok()).ok_or_else(unknown)
 }
 
 /// Gives who comes to the worker that serves the fewest; runs until it is dropped.

@@ -10,6 +10,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::connection::{self, Connection};
 use super::stream::Accepted;
+use crate::base::processors;
+use crate::config::param;
 use crate::exec::engine::Engine;
 use crate::exec::session::{Client, Session};
 use crate::warning;
@@ -51,6 +53,10 @@ where
         .name(format!("worker-{index}"))
         .spawn(move || {
             connection::prepare_thread();
+            let list = engine.settings.text(param::SERVER_CPULIST);
+            if let Err(error) = processors::keep_to(&String::from_utf8_lossy(&list)) {
+                warning!("Worker {index} runs on any processor: {error}");
+            }
             let cron = cron(engine.clone(), index);
             // Set once, by this thread.
             let _ = engine.workers[index].runtime.set(runtime.metrics());

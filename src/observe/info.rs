@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering;
 use super::cache::{self as figures, Cache, Row, Warming};
 use super::memory::{Data, Memory, Overshoot, show};
 use super::process::{self, CpuTime};
-use crate::base::{clock, hash};
+use crate::base::{clock, hash, supervisor};
 use crate::cache::limits::RuleStats;
 use crate::config::{Primary, param};
 use crate::exec::engine::{Engine, Worker};
 use crate::exec::following::{Phase, seconds_since};
+use crate::exec::pause::Purpose;
 use crate::exec::session::Client;
 use crate::exec::totals::{CallTotals, Totals};
 use crate::exec::txn::Txn;
@@ -179,7 +180,7 @@ fn server(source: &Source<'_>, lines: &mut Lines) {
     lines.put("multiplexing_api", "epoll");
     lines.put("gcc_version", "0.0.0");
     lines.put("process_id", std::process::id());
-    lines.put("process_supervised", "no");
+    lines.put("process_supervised", supervisor::name());
     lines.put("run_id", &source.engine.run_id);
     lines.put("tcp_port", settings.int(param::PORT));
     lines.put("server_time_usec", now_us);
@@ -196,6 +197,9 @@ fn server(source: &Source<'_>, lines: &mut Lines) {
     lines.put("io_threads_active", u8::from(workers > 1));
     let zone = settings.text(param::AVAILABILITY_ZONE);
     lines.put("availability_zone", String::from_utf8_lossy(&zone));
+    if let Some(left_ms) = source.engine.shutdown.left_ms() {
+        lines.put("shutdown_in_milliseconds", left_ms);
+    }
     listeners(source, lines);
 }
 
@@ -262,12 +266,13 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
         source.engine.waiters.keys_that_may_go(),
     );
     let left_ms = pause.left_ms();
-    let (reason, actions) = match (left_ms, pause.is_for_all()) {
-        (0, _) => ("none", "none"),
-        (_, true) => ("client_pause", "all"),
-        (_, false) => ("client_pause", "write"),
+    let purpose = pause.purpose();
+    let actions = match (purpose, pause.is_for_all()) {
+        (None, _) => "none",
+        (_, true) => "all",
+        (_, false) => "write",
     };
-    lines.put("paused_reason", reason);
+    lines.put("paused_reason", purpose.map_or("none", Purpose::name));
     lines.put("paused_actions", actions);
     lines.put("paused_timeout_milliseconds", left_ms);
 }

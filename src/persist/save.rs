@@ -4,8 +4,9 @@ use std::io;
 
 use super::snapshot;
 use crate::base::clock;
-use crate::exec::engine::{Engine, Farewell};
+use crate::exec::engine::Engine;
 use crate::exec::saving::{self, Turn};
+use crate::exec::shutdown::Farewell;
 use crate::exec::txn::Txn;
 
 /// Takes a snapshot within a transaction that holds the whole keyspace, which waits

@@ -9,6 +9,7 @@ use crate::config::Primary;
 use crate::exec::engine::Engine;
 use crate::exec::failover::{Plan, Stage};
 use crate::exec::leading::Progress;
+use crate::exec::pause::Purpose;
 use crate::exec::waiting;
 use crate::protocol::error::Error;
 
@@ -104,7 +105,7 @@ impl Leader {
 /// Whoever wanted to write goes on, or is refused.
 fn end(engine: &Engine) {
     engine.leading.failover.set_stage(Stage::None);
-    engine.effects.pause.end();
+    engine.effects.pause.end(Purpose::Failover);
     for client in engine.clients.all() {
         client.wake();
     }
