@@ -247,6 +247,7 @@ async fn serve(
             Ok(false) => continue,
             Err(Impatient) => {
                 warning!("You insist... exiting now.");
+                snapshot::remove_begun(&engine.settings);
                 return 1;
             }
         }
@@ -255,7 +256,15 @@ async fn serve(
             // What is there is not all: nothing is saved in the place of it.
             farewell.save = Some(false);
         }
-        match save_at_the_end(&engine, farewell) {
+        let saved = tokio::select! {
+            saved = save_at_the_end(&engine, farewell) => saved,
+            () = signals.more(&engine) => {
+                warning!("You insist... exiting now.");
+                snapshot::remove_begun(&engine.settings);
+                return 1;
+            }
+        };
+        match saved {
             Ok(()) => break farewell,
             Err(why) => {
                 warning!("{why}");
@@ -278,6 +287,7 @@ async fn serve(
         run::save_now(&engine);
     }
     engine.shutdown.end();
+    snapshot::remove_begun(&engine.settings);
     remove_files(pid_file, sockets);
     warning!("Larder is now ready to exit, bye bye...");
     0
@@ -344,8 +354,9 @@ fn let_writers_go_on(engine: &Engine) {
     }
 }
 
-/// What is there to be kept is kept. `Err` says why the process can't end.
-fn save_at_the_end(engine: &Engine, farewell: Farewell) -> Result<(), &'static str> {
+/// What is there to be kept is kept, by a thread of its own: the disk may take its time.
+/// `Err` says why the process can't end.
+async fn save_at_the_end(engine: &Arc<Engine>, farewell: Farewell) -> Result<(), &'static str> {
     if farewell.is_safe
         && !farewell.is_forced
         && engine.routing.is_some()
@@ -355,8 +366,21 @@ fn save_at_the_end(engine: &Engine, farewell: Farewell) -> Result<(), &'static s
             "This is a voting primary. Shutting down may cause the cluster to go down. Can't exit.",
         );
     }
-    let failed = |_| "Error trying to save the DB, can't exit.";
-    save::at_the_end(engine, farewell).map_err(failed)
+    const FAILED: &str = "Error trying to save the DB, can't exit.";
+    let (sender, receiver) = oneshot::channel();
+    let own = engine.clone();
+    let save = move || {
+        // Nobody waits for it where the process ends meanwhile.
+        let _ = sender.send(save::at_the_end(&own, farewell));
+    };
+    let thread = thread::Builder::new().name("save".into());
+    if thread.spawn(save).is_err() {
+        return Err(FAILED);
+    }
+    match receiver.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(FAILED),
+    }
 }
 
 /// Removes what told others where the server is.

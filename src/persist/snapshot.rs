@@ -221,6 +221,17 @@ pub fn path(settings: &Settings) -> PathBuf {
     Path::new(&text(param::DIR)).join(text(param::DBFILENAME))
 }
 
+/// Where it is written before it takes that place.
+fn temporary(settings: &Settings) -> PathBuf {
+    path(settings).with_file_name(format!("temp-{}.rdb", std::process::id()))
+}
+
+/// Removes what was begun and will not be ended: the process ends before it.
+pub fn remove_begun(settings: &Settings) {
+    // Mostly there is none.
+    let _ = fs::remove_file(temporary(settings));
+}
+
 /// A snapshot that is written, but does not stand in its place yet.
 #[must_use = "it is to be put in its place"]
 pub struct Written {
@@ -234,8 +245,7 @@ pub struct Written {
 /// Writes all data to a file beside its place. The transaction holds the whole
 /// keyspace, which may be let go then.
 pub fn write_beside(txn: &mut Txn<'_>, settings: &Settings) -> io::Result<Written> {
-    let path = path(settings);
-    let temporary = path.with_file_name(format!("temp-{}.rdb", std::process::id()));
+    let (path, temporary) = (path(settings), temporary(settings));
     let changes = saving::changes(txn);
     let mut write = || {
         let sink = BufWriter::with_capacity(BUFFER_BYTES, File::create(&temporary)?);

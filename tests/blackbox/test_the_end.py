@@ -172,3 +172,21 @@ def test_what_cannot_be_saved_is_told_to_who_waits(start_server, follow):  # noq
         one.hears(Err(REFUSED))
         os.rmdir(leader.directory / "dump.rdb")
         assert c.call("SET", "b", 1) == OK
+
+
+def test_who_interrupts_twice_does_not_wait_for_the_disk():
+    server = Server()
+    try:
+        begun = server.directory / f"temp-{server.process.pid}.rdb"
+        # Nobody reads it: whoever writes it waits for ever.
+        os.mkfifo(begun)
+        with server.raw() as c:
+            c.call("SET", "a", 1)
+            c.call("CONFIG", "SET", "shutdown-on-sigint", "save")
+        server.process.send_signal(signal.SIGINT)
+        eventually(lambda: "Saving the final RDB snapshot" in server.log(), "it saves")
+        server.process.send_signal(signal.SIGINT)
+        assert server.wait() == 1
+        assert not begun.exists()
+    finally:
+        server.destroy()
