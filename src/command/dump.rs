@@ -238,7 +238,7 @@ mod tests {
         kit.call(&[b"restore", b"b", b"1800000001000", &payload, b"absttl"]);
         let heads = |words: &Vec<Vec<u8>>| [words[2].clone(), words.last().unwrap().clone()];
         let effects = recorder.take();
-        let told: Vec<_> = effects.iter().flat_map(|e| &e.commands).collect();
+        let told: Vec<_> = effects.iter().flat_map(|e| e.commands.told()).collect();
         assert_eq!(heads(&told[0].1), [&b"1800000001000"[..], b"ABSTTL"]);
         assert_eq!(heads(&told[1].1), [&b"1800000001000"[..], b"absttl"]);
         check(&mut kit, &[("pttl a", ":1000"), ("pttl b", ":1000")]);

@@ -440,7 +440,10 @@ mod tests {
                 let effect = recorder.take().remove(0);
                 assert_eq!(effect.changes.len(), 1);
                 assert_eq!(effect.changes[0].event.name, "expired");
-                assert_eq!(effect.commands, [(0, vec![word.into(), b"k".to_vec()])]);
+                assert_eq!(
+                    effect.commands.told(),
+                    [(0, vec![word.into(), b"k".to_vec()])]
+                );
                 let keyspace = &kit.engine.keyspace;
                 let expired = (0..keyspace.len()).map(|i| keyspace.lock(i).stats.expired);
                 assert_eq!(expired.sum::<u64>(), 1);

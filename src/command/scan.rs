@@ -594,13 +594,13 @@ mod tests {
             effects.iter().all(|effect| effect.commands.len() == 1),
             "each under its own lock"
         );
-        let mut removed: Vec<_> = effects.iter().map(|effect| &effect.commands[0].1).collect();
+        let mut removed: Vec<_> = effects
+            .iter()
+            .map(|effect| effect.commands.told().remove(0).1)
+            .collect();
         removed.sort();
         let words = |key: &str| vec![b"UNLINK".to_vec(), key.into()];
-        assert_eq!(
-            removed,
-            [&words("key:7"), &words("key:77"), &words("key:78")]
-        );
+        assert_eq!(removed, [words("key:7"), words("key:77"), words("key:78")]);
     }
 
     #[test]

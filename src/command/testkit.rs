@@ -148,8 +148,8 @@ impl Kit {
 
     /// Runs the commands of effects, as a follower would.
     pub fn replay(&mut self, effects: &[Effect]) {
-        for (db, words) in effects.iter().flat_map(|e| &e.commands) {
-            self.session.db = *db;
+        for (db, words) in effects.iter().flat_map(|e| e.commands.told()) {
+            self.session.db = db;
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
             let reply = self.call(&words);
             assert_ne!(reply[0], b'-', "{}", String::from_utf8_lossy(&reply));
@@ -210,8 +210,8 @@ impl Recorder {
             words.collect::<Vec<_>>().join(" ")
         };
         let effects = self.take();
-        let commands = effects.iter().flat_map(|e| &e.commands);
-        commands.map(|(_, words)| line(words)).collect()
+        let commands = effects.iter().flat_map(|e| e.commands.told());
+        commands.map(|(_, words)| line(&words)).collect()
     }
 
     /// The events of all keys.

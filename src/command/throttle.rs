@@ -217,7 +217,7 @@ mod tests {
         let effects = recorder.take();
         let lines: Vec<String> = effects
             .iter()
-            .flat_map(|e| &e.commands)
+            .flat_map(|e| e.commands.told())
             .map(|(_, words)| String::from_utf8_lossy(&words.join(&b' ')).into_owned())
             .collect();
         assert_eq!(lines, ["SET k 2000000060000000000 PXAT 2000000060000"]);

@@ -112,6 +112,26 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Somebody who sees each command of a batch come and go.
+pub trait Escort {
+    /// The command with this number is about to run.
+    fn before(&mut self, number: usize);
+
+    /// It has run, and was answered behind all before it. False: no other is to run.
+    fn after(&mut self, session: &mut Session, out: &mut Output) -> bool;
+}
+
+/// Nobody does.
+impl Escort for () {
+    #[inline]
+    fn before(&mut self, _: usize) {}
+
+    #[inline]
+    fn after(&mut self, _: &mut Session, _: &mut Output) -> bool {
+        true
+    }
+}
+
 /// Runs a batch, and appends the replies to `out`. `blobs` are large arguments
 /// in memory of their own: then the batch is one command. Says how many commands
 /// ran: not all of them where the session is stopped by one.
@@ -121,6 +141,18 @@ pub fn run_batch(
     batch: &mut Batch<'_>,
     blobs: &[Option<Blob>],
     out: &mut Output,
+) -> usize {
+    run_escorted(engine, session, batch, blobs, out, &mut ())
+}
+
+/// As [`run_batch`], with an escort.
+pub fn run_escorted(
+    engine: &Engine,
+    session: &mut Session,
+    batch: &mut Batch<'_>,
+    blobs: &[Option<Blob>],
+    out: &mut Output,
+    escort: &mut impl Escort,
 ) -> usize {
     let rules = prepare(engine, session, batch);
     let _quiet = mail::quiet(engine);
@@ -153,6 +185,7 @@ pub fn run_batch(
             stopwatch.share(engine, worker);
         }
         let mark = out.len();
+        escort.before(i);
         let target = if session.reply_mode == ReplyMode::On {
             run_one(engine, session, &call, out, now_ms)
         } else {
@@ -178,7 +211,8 @@ pub fn run_batch(
             timing::report_sizes(engine, client, spec, call.argv, request_most, reply);
         }
         run += 1;
-        if session.closing != Closing::No || session.is_stopped() {
+        let goes_on = escort.after(session, out);
+        if !goes_on || session.closing != Closing::No || session.is_stopped() {
             break;
         }
     }

@@ -9,6 +9,7 @@
 //!
 //! With nobody attached, nothing is gathered.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::pause::Pause;
 use crate::config::{Settings, param};
+use crate::protocol::request;
 
 /// What happened to a key: its class, as `notify-keyspace-events` names it, and
 /// its name.
@@ -119,7 +121,7 @@ pub struct Change {
 /// See the head of this file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Effect {
-    /// What happened, in order.
+    /// What happened, in order; nothing where nobody wants to know.
     pub changes: Vec<Change>,
     /// Whole databases were emptied or exchanged.
     pub wholesale: bool,
@@ -128,11 +130,106 @@ pub struct Effect {
     /// Keys that the client read, and had not before, each with how many of the
     /// changes came first.
     pub reads: Vec<(usize, Box<[u8]>)>,
-    /// The commands that do the same again, each with its database; none where
-    /// nobody wants them.
-    pub commands: Vec<(u32, Vec<Vec<u8>>)>,
+    /// The commands that do the same again; none where nobody wants them.
+    pub commands: Commands,
     /// They need not be done together.
     pub is_apart: bool,
+}
+
+/// What an effect's memory may be to be kept for the next one.
+const KEPT_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// An empty one, for its memory.
+    static SPARE: Cell<Option<Box<Effect>>> = const { Cell::new(None) };
+}
+
+impl Effect {
+    /// An empty one.
+    pub fn take() -> Box<Effect> {
+        SPARE.take().unwrap_or_default()
+    }
+
+    /// Keeps one's memory for the next.
+    pub fn recycle(mut self: Box<Effect>) {
+        self.clear();
+        (self.by, self.is_apart) = (0, false);
+        let is_small = self.commands.bytes.capacity() <= KEPT_BYTES
+            && self.changes.capacity() * size_of::<Change>() <= KEPT_BYTES;
+        if is_small {
+            SPARE.set(Some(self));
+        }
+    }
+
+    /// Whether it is not worth anybody's while.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.commands.is_empty() && !self.wholesale
+    }
+
+    /// Forgets what happened, but not who does it.
+    pub fn clear(&mut self) {
+        self.changes.clear();
+        self.commands.clear();
+        self.reads.clear();
+        self.wholesale = false;
+    }
+}
+
+/// Commands, each with its database, as a client would send them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Commands {
+    bytes: Vec<u8>,
+    /// The database of each, and where it ends.
+    ends: SmallVec<[(u32, usize); 2]>,
+}
+
+impl Commands {
+    /// Appends one.
+    pub fn push<W: AsRef<[u8]>>(&mut self, db: u32, words: &[W]) {
+        request::write(&mut self.bytes, words);
+        self.ends.push((db, self.bytes.len()));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Databases and bytes of all.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let mut from = 0;
+        self.ends.iter().map(move |&(db, end)| {
+            let bytes = &self.bytes[from..end];
+            from = end;
+            (db, bytes)
+        })
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The words of all.
+    #[cfg(test)]
+    pub fn told(&self) -> Vec<(u32, Vec<Vec<u8>>)> {
+        use crate::protocol::parse::{self, Limits};
+        let limits = Limits {
+            bulk_bytes: i64::MAX,
+            authenticated: true,
+        };
+        let words = |(db, bytes)| {
+            let mut argv = Vec::new();
+            parse::command(bytes, limits, &mut argv).expect("a command");
+            (db, argv.into_iter().map(<[u8]>::to_vec).collect())
+        };
+        self.iter().map(words).collect()
+    }
 }
 
 /// Whoever must hear of changes. Called under the locks of the shards concerned:
@@ -141,8 +238,13 @@ pub trait Consumer: Send + Sync {
     /// Takes notice.
     fn observe(&self, effect: &Effect);
 
-    /// Whether it wants the commands as well as the changes.
+    /// Whether it wants the commands.
     fn wants_commands(&self) -> bool {
+        true
+    }
+
+    /// Whether it wants the changes.
+    fn wants_changes(&self) -> bool {
         true
     }
 }
@@ -170,6 +272,7 @@ pub enum Removal {
 pub struct Effects {
     any: AtomicBool,
     commands: AtomicBool,
+    changes: AtomicBool,
     /// By [`Removal`]: whether values are freed later, by another thread; then it
     /// is an UNLINK for followers, or else a DEL.
     unlinks: [AtomicBool; 4],
@@ -202,7 +305,9 @@ impl Effects {
 
     fn note_wishes(&self, consumers: &[Arc<dyn Consumer>]) {
         let commands = consumers.iter().any(|one| one.wants_commands());
+        let changes = consumers.iter().any(|one| one.wants_changes());
         self.commands.store(commands, Ordering::Release);
+        self.changes.store(changes, Ordering::Release);
         self.any.store(!consumers.is_empty(), Ordering::Release);
     }
 
@@ -272,6 +377,13 @@ impl Effects {
     #[inline]
     pub fn wants_commands(&self) -> bool {
         self.commands.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody wants to hear of each change.
+    #[inline]
+    pub fn wants_changes(&self) -> bool {
+        // Who follows another server remembers what clients did to its keys.
+        self.changes.load(Ordering::Relaxed) || self.following.load(Ordering::Relaxed)
     }
 
     /// Tells everybody.

@@ -234,6 +234,16 @@ impl Leading {
         }
     }
 
+    /// Shows all of them, who are not to come or go meanwhile; returns how many there are.
+    pub fn for_each(&self, show: impl Fn(&Follower)) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let followers = self.followers.lock();
+        followers.iter().for_each(|one| show(one));
+        followers.len()
+    }
+
     /// Counts those that gave a sign of life within so many seconds.
     pub fn count_good(&self, lag_max_s: u64) {
         let followers = self.followers();

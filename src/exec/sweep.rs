@@ -99,7 +99,7 @@ pub fn expire(engine: &Engine, worker: usize, index: usize) -> bool {
                 event: Event::EXPIRED,
             });
             let word = engine.effects.removal_word(Removal::Expiry);
-            effect.commands.push((db, vec![word.into(), key]));
+            effect.commands.push(db, &[word.as_bytes(), &key]);
         }
     }
     if !effect.changes.is_empty() {

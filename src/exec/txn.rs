@@ -192,7 +192,7 @@ impl<'a> Txn<'a> {
             over_ms: now_ms,
             removes: false,
             touch: true,
-            effect: effects.wanted().then(Box::default),
+            effect: effects.wanted().then(Effect::take),
             changes: 0,
             rewritten: false,
             garbage: Garbage::default(),

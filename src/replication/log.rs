@@ -153,13 +153,13 @@ impl Log {
         if is_block {
             self.append(&[b"MULTI"]);
         }
-        for (db, words) in commands {
-            if self.db != Some(*db) {
-                self.db = Some(*db);
-                let db = IntText::new((*db).into());
+        for (db, bytes) in commands.iter() {
+            if self.db != Some(db) {
+                self.db = Some(db);
+                let db = IntText::new(db.into());
                 self.append(&[&b"SELECT"[..], db.as_bytes()]);
             }
-            self.append(words);
+            self.fresh.extend_from_slice(bytes);
         }
         if is_block {
             self.append(&[b"EXEC"]);
@@ -198,16 +198,13 @@ impl Log {
 mod tests {
     use super::*;
 
-    fn command(db: u32, line: &str) -> (u32, Vec<Vec<u8>>) {
-        let words = line.split(' ').map(|w| w.as_bytes().to_vec());
-        (db, words.collect())
-    }
-
     fn effect(commands: &[(u32, &str)]) -> Effect {
-        Effect {
-            commands: commands.iter().map(|(db, l)| command(*db, l)).collect(),
-            ..Effect::default()
+        let mut effect = Effect::default();
+        for (db, line) in commands {
+            let words: Vec<&str> = line.split(' ').collect();
+            effect.commands.push(*db, &words);
         }
+        effect
     }
 
     /// The commands that the bytes are, a line each.

@@ -90,6 +90,11 @@ impl Consumer for Leader {
         log.append_effect(effect);
         self.send(&mut log);
     }
+
+    /// Only while another server is followed: then they are wanted anyway.
+    fn wants_changes(&self) -> bool {
+        false
+    }
 }
 
 impl Leader {
@@ -109,11 +114,12 @@ impl Leader {
         leading.offset.store(log.offset(), Ordering::Release);
         let kept = log.backlog().len() as u64;
         leading.backlog_bytes.store(kept, Ordering::Relaxed);
-        let followers = leading.followers();
-        for follower in followers.iter().filter(|f| !f.wants_no_more) {
-            follower.client.post_bytes(&fresh);
-        }
-        let bytes = (fresh.len() * followers.len()) as u64;
+        let count = leading.for_each(|follower| {
+            if !follower.wants_no_more {
+                follower.client.post_bytes(&fresh);
+            }
+        });
+        let bytes = (fresh.len() * count) as u64;
         leading.sent.fetch_add(bytes, Ordering::Relaxed);
         log.recycle(fresh);
     }

@@ -509,7 +509,7 @@ fn the_sweep_removes_fields_and_then_the_key() {
     assert_eq!((events[0].class, events[0].name), ('x', "hexpired"));
     let words: Vec<_> = effects
         .iter()
-        .flat_map(|e| &e.commands)
+        .flat_map(|e| e.commands.told())
         .map(|c| c.1.concat())
         .collect();
     assert!(words == [b"HDELhab"] || words == [b"HDELhba"]);
@@ -782,7 +782,7 @@ fn who_overwrites_what_is_over_says_so() {
         );
         let told = effects
             .iter()
-            .flat_map(|e| &e.commands)
+            .flat_map(|e| e.commands.told())
             .map(|c| c.1.join(&b' '));
         let told: Vec<String> = told
             .map(|w| String::from_utf8_lossy(&w).into_owned())

@@ -336,7 +336,7 @@ fn followers_hear_which_members_were_drawn() {
     kit.run("spop s 1500");
     kit.run("spop s 1400");
     let effects = recorder.take();
-    let commands: Vec<_> = effects.iter().flat_map(|e| &e.commands).collect();
+    let commands: Vec<_> = effects.iter().flat_map(|e| e.commands.told()).collect();
     assert!(
         commands
             .iter()

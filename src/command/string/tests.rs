@@ -585,7 +585,7 @@ proptest! {
             leader.call(&words);
         }
         let mut follower = Kit::new();
-        for (_, words) in recorder.take().iter().flat_map(|e| &e.commands) {
+        for (_, words) in recorder.take().iter().flat_map(|e| e.commands.told()) {
             // The generic commands belong to another family.
             let name = words[0].to_ascii_lowercase();
             let line = match name.as_slice() {

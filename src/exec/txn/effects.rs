@@ -5,7 +5,7 @@ use super::Txn;
 use crate::base::clock;
 use crate::base::hash;
 use crate::exec::args::Key;
-use crate::exec::effect::{Change, Effect, Event};
+use crate::exec::effect::{Change, Event};
 
 /// Keys whose time is over that a search for a random one may meet while none is
 /// removed.
@@ -41,7 +41,9 @@ impl Txn<'_> {
 
     #[inline]
     pub(super) fn record(&mut self, db: u32, key: &[u8], event: Event) {
-        if let Some(effect) = &mut self.effect {
+        if let Some(effect) = &mut self.effect
+            && self.effects.wants_changes()
+        {
             effect.changes.push(Change {
                 db,
                 key: key.into(),
@@ -55,7 +57,7 @@ impl Txn<'_> {
         if let Some(effect) = &mut self.effect
             && self.effects.wants_commands()
         {
-            effect.commands.push((db, words));
+            effect.commands.push(db, &words);
         }
     }
 
@@ -99,10 +101,9 @@ impl Txn<'_> {
     /// there is nothing that others should do.
     pub fn rewrite_as(&mut self, commands: Vec<Vec<Vec<u8>>>) {
         if let Some(effect) = &mut self.effect {
-            let db = self.db;
-            effect
-                .commands
-                .extend(commands.into_iter().map(|words| (db, words)));
+            for words in commands {
+                effect.commands.push(self.db, &words);
+            }
             self.rewritten = true;
         }
     }
@@ -115,7 +116,7 @@ impl Txn<'_> {
         if let Some(effect) = &mut self.effect
             && self.effects.wants_commands()
         {
-            effect.commands.push((self.db, words()));
+            effect.commands.push(self.db, &words());
             self.rewritten = true;
         }
     }
@@ -129,13 +130,14 @@ impl Txn<'_> {
             && self.changes > 0
             && !self.rewritten
         {
-            let words = argv.iter().map(|a| a.to_vec()).collect();
-            effect.commands.push((self.db, words));
+            effect.commands.push(self.db, argv);
         }
         if let Some(effect) = &mut self.effect
             && let Some(rest) = &mut self.rest
         {
-            effect.commands.append(&mut rest.behind);
+            for (db, words) in rest.behind.drain(..) {
+                effect.commands.push(db, &words);
+            }
         }
         self.changes = 0;
         self.rewritten = false;
@@ -145,6 +147,9 @@ impl Txn<'_> {
     #[inline]
     pub fn commit(mut self) -> Outcome {
         self.deliver();
+        if let Some(effect) = self.effect.take() {
+            effect.recycle();
+        }
         Outcome {
             garbage: self.garbage,
             rest: self.rest,
@@ -153,14 +158,10 @@ impl Txn<'_> {
 
     pub(super) fn deliver(&mut self) {
         if let Some(effect) = &mut self.effect
-            && !(effect.changes.is_empty() && effect.commands.is_empty() && !effect.wholesale)
+            && !effect.is_empty()
         {
             self.effects.deliver(effect);
-            **effect = Effect {
-                by: effect.by,
-                is_apart: effect.is_apart,
-                ..Effect::default()
-            };
+            effect.clear();
         }
     }
 

@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::wire::Wire;
 use super::{Attempt, End};
 use crate::base::{clock, num};
 use crate::config::Primary;
-use crate::exec::dispatch::{Batch, run_batch};
+use crate::exec::dispatch::{Batch, Escort, run_batch, run_escorted};
 use crate::exec::engine::{Engine, add};
 use crate::exec::hint;
 use crate::exec::session::{Arrival, Client, Closing, Session};
@@ -29,6 +30,13 @@ use crate::protocol::parse::{self, Limits, Parsed};
 const ACK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether a pause is over (CLIENT PAUSE).
 const PAUSE_LOOK: Duration = Duration::from_millis(50);
+/// A leader is believed.
+const LIMITS: Limits = Limits {
+    bulk_bytes: i64::MAX,
+    authenticated: true,
+};
+/// Commands that are carried out in one batch at most.
+const BATCH_MAX: usize = 64;
 /// What the log shows of a command that failed, in bytes.
 const SHOWN_MAX: usize = 128;
 
@@ -109,6 +117,8 @@ struct Link<'a> {
     out: Output,
     /// How long the command is that a pause has stopped, which comes next.
     stopped_before: Option<usize>,
+    /// For its memory.
+    batch: Batch<'static>,
 }
 
 impl Drop for Link<'_> {
@@ -228,6 +238,7 @@ impl<'a> Link<'a> {
             db,
             out: Output::default(),
             stopped_before: None,
+            batch: Batch::default(),
             client,
         };
         let read_offset = &engine.following.read_offset;
@@ -283,6 +294,16 @@ impl<'a> Link<'a> {
             return Ok(());
         }
         loop {
+            if self.stopped_before.is_none() && measure.at == 0 {
+                let bytes = self.run_some(wire.input())?;
+                wire.take(bytes);
+                if bytes > 0 {
+                    continue;
+                }
+            }
+            if self.session.paused {
+                return Ok(());
+            }
             let found = match self.stopped_before.take() {
                 Some(bytes) => Ok(Some(bytes)),
                 None => measure.command(wire.input()),
@@ -317,6 +338,45 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// Carries out the commands at the beginning of the input that are for the data, as
+    /// many as may run together; says how many bytes they took: none, where the first one
+    /// is another kind of command, or not all there.
+    fn run_some(&mut self, input: &[u8]) -> Result<usize, End> {
+        let mut batch = std::mem::take(&mut self.batch).recycle();
+        let mut lengths = SmallVec::new();
+        gather(input, &mut batch, &mut lengths);
+        let attempt = self.attempt;
+        let mut escort = Carrier {
+            attempt,
+            client: &self.client,
+            batch_bytes: input,
+            lengths,
+            ran: 0,
+            bytes: 0,
+            db: self.db,
+        };
+        if !escort.lengths.is_empty() {
+            let (session, out) = (&mut self.session, &mut self.out);
+            run_escorted(&attempt.engine, session, &mut batch, &[], out, &mut escort);
+        }
+        let Carrier {
+            lengths,
+            ran,
+            bytes,
+            db,
+            ..
+        } = escort;
+        self.db = db;
+        self.batch = batch.recycle();
+        if self.session.paused {
+            attempt.leader.unready(self.client.id, lengths[ran]);
+            self.stopped_before = Some(lengths[ran]);
+            return Ok(bytes);
+        }
+        self.end_batch()?;
+        Ok(bytes)
+    }
+
     /// Appends what is to be carried out nowhere but counts.
     fn note(&self, frame: &[u8]) {
         let (leader, id) = (&self.attempt.leader, self.client.id);
@@ -328,14 +388,10 @@ impl<'a> Link<'a> {
 
     /// Carries a command out, or says that it asks how far this server is.
     fn run_one(&mut self, frame: &[u8]) -> Result<bool, End> {
-        let limits = Limits {
-            bulk_bytes: i64::MAX,
-            authenticated: true,
-        };
         let mut batch = Batch::default();
         let is_command = frame[0] == b'*'
             && matches!(
-                parse::command(frame, limits, &mut batch.argv),
+                parse::command(frame, LIMITS, &mut batch.argv),
                 Ok(Parsed::Command(used)) if used == frame.len()
             );
         let words = &batch.argv;
@@ -367,7 +423,7 @@ impl<'a> Link<'a> {
         leader.ready(id, frame, self.db);
         if let Some(text) = hint {
             batch.argv.clear();
-            let parsed = parse::command(text, limits, &mut batch.argv);
+            let parsed = parse::command(text, LIMITS, &mut batch.argv);
             if !matches!(parsed, Ok(Parsed::Command(used)) if used == text.len()) {
                 // Of a newer Larder, perhaps: an ECHO of something else.
                 batch.argv = vec![b"ECHO", text];
@@ -391,32 +447,111 @@ impl<'a> Link<'a> {
             // What this server can not do of it does not make it another's copy less.
             self.out.clear();
         }
-        self.look_at_reply(&batch);
+        look_at_reply(&mut self.out, frame);
+        self.end_batch()?;
+        Ok(false)
+    }
+
+    /// Sees to what a batch left.
+    fn end_batch(&mut self) -> Result<(), End> {
+        self.out.shrink(SHOWN_MAX * 32);
+        if self.client.is_killed() {
+            // It may not have run: what is known to have is in the log.
+            return Err(End::Lost);
+        }
         if let Some(waiter) = self.session.waiting_for.take() {
             // A leader has no command of its own wait.
-            waiter.forget(engine);
+            waiter.forget(self.engine());
         }
         match self.session.closing {
-            Closing::No => Ok(false),
+            Closing::No => Ok(()),
             Closing::AfterReply | Closing::Now => Err(End::Lost),
         }
     }
+}
 
-    /// An error is none that anybody hears of, but worth a line.
-    fn look_at_reply(&mut self, batch: &Batch<'_>) {
-        if let Some([b'-', text @ ..]) = self.out.single() {
-            let end = text.iter().position(|&b| b == b'\r').unwrap_or(text.len());
-            let name = String::from_utf8_lossy(batch.argv.first().copied().unwrap_or_default());
-            let text = String::from_utf8_lossy(&text[..end]);
-            crate::warning!(
-                "== CRITICAL == This replica is sending an error to its primary: '{text}' after \
-                 processing the command '{}'",
-                name.to_lowercase()
-            );
+/// Cuts commands that are for the data out of the input, and says how long each is.
+fn gather<'i>(input: &'i [u8], batch: &mut Batch<'i>, lengths: &mut SmallVec<[usize; BATCH_MAX]>) {
+    /// What the link itself has to see.
+    const OTHERS: [&[u8]; 4] = [b"replconf", b"ping", b"echo", b"select"];
+    let mut at = 0;
+    while lengths.len() < BATCH_MAX && input.get(at) == Some(&b'*') {
+        let first = batch.argv.len();
+        match parse::command(&input[at..], LIMITS, &mut batch.argv) {
+            Ok(Parsed::Command(used)) if batch.argv.len() > first => {
+                let name = batch.argv[first];
+                if OTHERS.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+                    batch.argv.truncate(first);
+                    return;
+                }
+                batch.end_command(first);
+                lengths.push(used);
+                at += used;
+            }
+            _ => {
+                batch.argv.truncate(first);
+                return;
+            }
         }
-        self.out.clear();
-        self.out.shrink(SHOWN_MAX * 32);
     }
+}
+
+/// Keeps the log in step with a batch that runs.
+struct Carrier<'a> {
+    attempt: &'a Attempt,
+    client: &'a Client,
+    batch_bytes: &'a [u8],
+    lengths: SmallVec<[usize; BATCH_MAX]>,
+    /// Commands that have run, and their bytes.
+    ran: usize,
+    bytes: usize,
+    /// See [`Link::db`].
+    db: i64,
+}
+
+impl Carrier<'_> {
+    fn frame(&self) -> &[u8] {
+        &self.batch_bytes[self.bytes..][..self.lengths[self.ran]]
+    }
+}
+
+impl Escort for Carrier<'_> {
+    fn before(&mut self, _: usize) {
+        let leader = &self.attempt.leader;
+        leader.ready(self.client.id, self.frame(), self.db);
+    }
+
+    fn after(&mut self, session: &mut Session, out: &mut Output) -> bool {
+        if self.client.is_killed() {
+            return false;
+        }
+        if session.multi.is_none() {
+            self.db = session.db.into();
+            self.attempt.leader.carried_out(self.client.id);
+        }
+        look_at_reply(out, self.frame());
+        self.bytes += self.lengths[self.ran];
+        self.ran += 1;
+        true
+    }
+}
+
+/// An error is none that anybody hears of, but worth a line.
+fn look_at_reply(out: &mut Output, frame: &[u8]) {
+    if let Some([b'-', text @ ..]) = out.single() {
+        let end = text.iter().position(|&b| b == b'\r').unwrap_or(text.len());
+        let text = String::from_utf8_lossy(&text[..end]);
+        let mut words = Vec::new();
+        // It has been read before.
+        let _ = parse::command(frame, LIMITS, &mut words);
+        let name = String::from_utf8_lossy(words.first().copied().unwrap_or_default());
+        crate::warning!(
+            "== CRITICAL == This replica is sending an error to its primary: '{text}' after \
+             processing the command '{}'",
+            name.to_lowercase()
+        );
+    }
+    out.clear();
 }
 
 #[cfg(test)]
