@@ -134,6 +134,9 @@ pub struct Effect {
     pub commands: Commands,
     /// They need not be done together.
     pub is_apart: bool,
+    /// They came from a server that is followed, and are in the log as they came: of each
+    /// it is noted that it did something, and no more.
+    pub is_relayed: bool,
 }
 
 /// What an effect's memory may be to be kept for the next one.
@@ -153,7 +156,7 @@ impl Effect {
     /// Keeps one's memory for the next.
     pub fn recycle(mut self: Box<Effect>) {
         self.clear();
-        (self.by, self.is_apart) = (0, false);
+        (self.by, self.is_apart, self.is_relayed) = (0, false, false);
         let is_small = self.commands.bytes.capacity() <= KEPT_BYTES
             && self.changes.capacity() * size_of::<Change>() <= KEPT_BYTES;
         if is_small {
@@ -164,6 +167,14 @@ impl Effect {
     /// Whether it is not worth anybody's while.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.commands.is_empty() && !self.wholesale
+    }
+
+    /// Adds a command.
+    pub fn tell<W: AsRef<[u8]>>(&mut self, db: u32, words: &[W]) {
+        match self.is_relayed {
+            true => self.commands.note(db),
+            false => self.commands.push(db, words),
+        }
     }
 
     /// Forgets what happened, but not who does it.
@@ -187,6 +198,11 @@ impl Commands {
     /// Appends one.
     pub fn push<W: AsRef<[u8]>>(&mut self, db: u32, words: &[W]) {
         request::write(&mut self.bytes, words);
+        self.ends.push((db, self.bytes.len()));
+    }
+
+    /// Notes that there is one, without its words.
+    fn note(&mut self, db: u32) {
         self.ends.push((db, self.bytes.len()));
     }
 

@@ -368,6 +368,10 @@ impl Tracking {
 }
 
 impl Consumer for Tracking {
+    fn wants_commands(&self) -> bool {
+        false
+    }
+
     fn observe(&self, effect: &Effect) {
         if effect.wholesale {
             self.announce_everything();

@@ -237,6 +237,7 @@ impl<'a> Txn<'a> {
     pub fn set_client(&mut self, client: &Client) {
         if let Some(effect) = &mut self.effect {
             effect.by = client.id;
+            effect.is_relayed = client.is_leader();
         }
         self.caller.client = client.id;
         if self.keyspace.asks_for_users() {

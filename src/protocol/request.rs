@@ -2,8 +2,13 @@
 
 use crate::base::num::IntText;
 
+/// What stands around a word of less than 10,000,000 bytes, at most.
+const AROUND: usize = 12;
+
 /// Appends a command.
 pub fn write<W: AsRef<[u8]>>(out: &mut Vec<u8>, words: &[W]) {
+    let bytes: usize = words.iter().map(|word| word.as_ref().len() + AROUND).sum();
+    out.reserve(AROUND + bytes);
     count(out, b'*', words.len());
     for word in words.iter().map(AsRef::as_ref) {
         count(out, b'$', word.len());
@@ -13,6 +18,15 @@ pub fn write<W: AsRef<[u8]>>(out: &mut Vec<u8>, words: &[W]) {
 }
 
 fn count(out: &mut Vec<u8>, kind: u8, n: usize) {
+    if let digit @ 0..10 = n {
+        out.extend_from_slice(&[kind, b'0' + digit as u8, b'\r', b'\n']);
+        return;
+    }
+    if let 10..100 = n {
+        let digits = [n / 10, n % 10].map(|digit| b'0' + digit as u8);
+        out.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
+        return;
+    }
     out.push(kind);
     out.extend_from_slice(IntText::unsigned(n as u64).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -57,7 +57,7 @@ impl Txn<'_> {
         if let Some(effect) = &mut self.effect
             && self.effects.wants_commands()
         {
-            effect.commands.push(db, &words);
+            effect.tell(db, &words);
         }
     }
 
@@ -102,7 +102,7 @@ impl Txn<'_> {
     pub fn rewrite_as(&mut self, commands: Vec<Vec<Vec<u8>>>) {
         if let Some(effect) = &mut self.effect {
             for words in commands {
-                effect.commands.push(self.db, &words);
+                effect.tell(self.db, &words);
             }
             self.rewritten = true;
         }
@@ -116,7 +116,10 @@ impl Txn<'_> {
         if let Some(effect) = &mut self.effect
             && self.effects.wants_commands()
         {
-            effect.commands.push(self.db, &words());
+            match effect.is_relayed {
+                true => effect.tell::<&[u8]>(self.db, &[]),
+                false => effect.tell(self.db, &words()),
+            }
             self.rewritten = true;
         }
     }
@@ -130,13 +133,13 @@ impl Txn<'_> {
             && self.changes > 0
             && !self.rewritten
         {
-            effect.commands.push(self.db, argv);
+            effect.tell(self.db, argv);
         }
         if let Some(effect) = &mut self.effect
             && let Some(rest) = &mut self.rest
         {
             for (db, words) in rest.behind.drain(..) {
-                effect.commands.push(db, &words);
+                effect.tell(db, &words);
             }
         }
         self.changes = 0;
