@@ -481,6 +481,14 @@ fn admit(
     now_ms: u64,
 ) -> Result<Option<Target>, Error> {
     let argv = call.argv;
+    if target.is_none() && call.spec.is_none() && is_http(argv[0]) {
+        crate::warning!(
+            "{} speaks HTTP and is cut off: a web page may have made a browser send commands here",
+            session.client.addr
+        );
+        session.closing = Closing::Now;
+        return Ok(None);
+    }
     // Whoever has not said who it is does not learn which commands there are.
     if !session.authenticated
         && !target.is_some_and(|t| t.spec.has(flag::NO_AUTH))
@@ -489,7 +497,7 @@ fn admit(
         return Err(Error::NO_AUTH);
     }
     let Some(target) = target else {
-        return unknown(session, call);
+        return Err(unknown(call));
     };
     let spec = target.spec;
     if !spec.takes(argv.len()) {
@@ -591,26 +599,23 @@ fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), 
     Ok(())
 }
 
-/// Nobody knows this command. A web browser that was led here is cut off at
-/// once, before what it sends behind its headers is taken for commands.
+/// Whether a web browser was led here: it is cut off at once, password or not,
+/// before what it sends behind its headers is taken for commands.
 #[cold]
-fn unknown(session: &mut Session, call: &Call<'_>) -> Result<Option<Target>, Error> {
-    let argv = call.argv;
-    if let Some(spec) = call.spec {
-        return Err(Error::unknown_subcommand(spec.name, argv[1]));
-    }
-    if [&b"host:"[..], b"post"]
+fn is_http(word: &[u8]) -> bool {
+    [&b"host:"[..], b"post"]
         .iter()
-        .any(|w| argv[0].eq_ignore_ascii_case(w))
-    {
-        crate::warning!(
-            "{} speaks HTTP and is cut off: a web page may have made a browser send commands here",
-            session.client.addr
-        );
-        session.closing = Closing::Now;
-        return Ok(None);
+        .any(|w| word.eq_ignore_ascii_case(w))
+}
+
+/// Nobody knows this command.
+#[cold]
+fn unknown(call: &Call<'_>) -> Error {
+    let argv = call.argv;
+    match call.spec {
+        Some(spec) => Error::unknown_subcommand(spec.name, argv[1]),
+        None => Error::unknown_command(argv),
     }
-    Err(Error::unknown_command(argv))
 }
 
 #[cold]
