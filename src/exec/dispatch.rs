@@ -515,13 +515,12 @@ fn admit(
         return Ok(None);
     }
     if !room::make(engine, now_ms) && !session.leads {
-        // Queueing takes memory too; leaving a transaction does not.
-        let queues = session.multi.is_some() && !spec.has(flag::NOT_QUEUED);
-        let writes = match (spec.scope, &session.multi) {
+        // What is queued is judged as if it ran: a transaction may read and delete.
+        let grows = match (spec.scope, &session.multi) {
             (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::DENYOOM)),
             _ => spec.has(flag::DENYOOM),
         };
-        if queues || writes {
+        if grows {
             engine.counters.oom_refusals.fetch_add(1, Ordering::Relaxed);
             return Err(Error::OOM);
         }
