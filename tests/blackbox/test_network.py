@@ -1,6 +1,7 @@
 """Sockets: pipelines, inline commands, addresses, limits on clients and on their buffers."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -262,6 +263,21 @@ def test_timeout_closes_idle_clients_and_no_others(start_server):
 
         eventually(closed, "the idle client is closed")
         busy.says("PING", Simple("PONG"))
+
+
+@pytest.mark.parametrize("line", ["SUBSCRIBE a", "PSUBSCRIBE a", "SSUBSCRIBE a", "MONITOR"])
+def test_timeout_closes_no_client_that_listens(start_server, line):
+    s = start_server("--timeout", "1")
+    with s.raw() as listener, s.raw() as control:
+        number = listener.call("CLIENT", "ID")
+        listener.call(*line.split())
+
+        def idle_s():
+            shown = control.call("CLIENT", "LIST", "ID", number)
+            assert shown, "closed"
+            return int(re.search(rb" idle=(\d+)", shown).group(1))
+
+        eventually(lambda: idle_s() > 2, "it has been silent for longer than others may be")
 
 
 def test_a_client_that_does_not_read_is_dropped_at_the_hard_limit(start_server):
