@@ -235,10 +235,12 @@ def test_maxclients_refuses_with_its_error_and_recovers(start_server):
         return True
 
     eventually(all_five, "five clients fit")
+    received = field(clients[0], "stats", "total_connections_received")
     for _ in range(3):
         with s.raw() as extra:
             assert extra.read_to_end() == b"-ERR max number of clients reached\r\n"
     assert int(field(clients[0], "stats", "rejected_connections")) >= 3
+    assert field(clients[0], "stats", "total_connections_received") == received
     clients.pop().close()
     eventually(all_five, "a place became free")
     clients[0].says("CONFIG SET maxclients 6", OK)
