@@ -9,7 +9,7 @@ use crate::protocol::error::Error;
 
 /// CLIENT TRACKING.
 pub const TRACKING: Spec = Spec::new("tracking", -3, tracking)
-    .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+    .flags(NOSCRIPT | LOADING | STALE)
     .category(category::CONNECTION)
     .doc(
         Group::Connection,
@@ -27,10 +27,10 @@ pub const TRACKING: Spec = Spec::new("tracking", -3, tracking)
             .optional()
             .multiple()
             .multiple_token(),
-        Arg::word("BCAST", "BCAST").optional(),
-        Arg::word("OPTIN", "OPTIN").optional(),
-        Arg::word("OPTOUT", "OPTOUT").optional(),
-        Arg::word("NOLOOP", "NOLOOP").optional(),
+        Arg::word("bcast", "BCAST").optional(),
+        Arg::word("optin", "OPTIN").optional(),
+        Arg::word("optout", "OPTOUT").optional(),
+        Arg::word("noloop", "NOLOOP").optional(),
     ]);
 
 /// CLIENT CACHING.
