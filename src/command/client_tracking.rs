@@ -355,6 +355,17 @@ mod tests {
     }
 
     #[test]
+    fn what_else_a_client_says_of_itself_stands_between_opting_in_and_the_read() {
+        let (mut reader, mut writer) = tracking("optin");
+        reader.run("client caching yes");
+        assert!(reader.run("client trackinginfo").contains("caching-yes"));
+        reader.run("client id");
+        reader.run("get a");
+        writer.run("set a 1");
+        assert_eq!(mail(&reader), ">2 $10 invalidate *1 $1 a ");
+    }
+
+    #[test]
     fn own_changes_come_behind_the_reply_or_not_at_all() {
         let (mut reader, _) = tracking("");
         reader.run("get a");

@@ -726,8 +726,10 @@ fn remember_reads(
         let new = |key: &[u8]| txn.note_read(key);
         engine.tracking.remember(session, argv, keys, most, new);
     }
-    // CLIENT CACHING holds for what comes right behind it, or the transaction.
-    if session.multi.is_none() && !session.in_exec && spec.name != "caching" {
+    // CLIENT CACHING holds for what comes right behind it, or the transaction; what
+    // else is said of the connection is not what was meant.
+    let is_of_client = spec.name == "caching" || argv[0].eq_ignore_ascii_case(b"client");
+    if session.multi.is_none() && !session.in_exec && !is_of_client {
         session.caching = false;
     }
 }
