@@ -861,7 +861,10 @@ fn close_idle(engine: &Engine) {
     let now = clock::unix_ms();
     for client in engine.clients.all() {
         let active = client.active_ms.load(Ordering::Relaxed);
-        let is_exempt = client.is_waiting() || client.is_follower() || client.is_leader();
+        // Who listens has nothing to say.
+        let listens = client.is_subscriber() || client.monitor.load(Ordering::Relaxed);
+        let is_exempt =
+            client.is_waiting() || client.is_follower() || client.is_leader() || listens;
         if now.saturating_sub(active) > seconds as u64 * 1000 && !is_exempt {
             crate::verbose!("Closing idle client id={}", client.id);
             client.kill();

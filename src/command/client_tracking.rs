@@ -9,7 +9,7 @@ use crate::protocol::error::Error;
 
 /// CLIENT TRACKING.
 pub const TRACKING: Spec = Spec::new("tracking", -3, tracking)
-    .flags(NOSCRIPT | LOADING | STALE | ALLOW_BUSY)
+    .flags(NOSCRIPT | LOADING | STALE)
     .category(category::CONNECTION)
     .doc(
         Group::Connection,
@@ -27,10 +27,10 @@ pub const TRACKING: Spec = Spec::new("tracking", -3, tracking)
             .optional()
             .multiple()
             .multiple_token(),
-        Arg::word("BCAST", "BCAST").optional(),
-        Arg::word("OPTIN", "OPTIN").optional(),
-        Arg::word("OPTOUT", "OPTOUT").optional(),
-        Arg::word("NOLOOP", "NOLOOP").optional(),
+        Arg::word("bcast", "BCAST").optional(),
+        Arg::word("optin", "OPTIN").optional(),
+        Arg::word("optout", "OPTOUT").optional(),
+        Arg::word("noloop", "NOLOOP").optional(),
     ]);
 
 /// CLIENT CACHING.
@@ -352,6 +352,17 @@ mod tests {
         reader.run("get b");
         writer.run("mset a 1 b 1");
         assert_eq!(mail(&reader), ">2 $10 invalidate *1 $1 b ");
+    }
+
+    #[test]
+    fn what_else_a_client_says_of_itself_stands_between_opting_in_and_the_read() {
+        let (mut reader, mut writer) = tracking("optin");
+        reader.run("client caching yes");
+        assert!(reader.run("client trackinginfo").contains("caching-yes"));
+        reader.run("client id");
+        reader.run("get a");
+        writer.run("set a 1");
+        assert_eq!(mail(&reader), ">2 $10 invalidate *1 $1 a ");
     }
 
     #[test]

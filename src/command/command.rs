@@ -312,7 +312,7 @@ fn actual_flags(spec: &Spec, words: &[&[u8]], flags: u16) -> u16 {
         "set" => OW | UPDATE,
         "bitfield" if says(&["SET", "INCRBY"]) => RW | ACCESS | UPDATE,
         "bitfield" => RO | ACCESS,
-        _ => flags,
+        _ => flags & !VARIABLE_FLAGS,
     }
 }
 
@@ -708,8 +708,32 @@ mod tests {
             "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+RO\r\n+access\r\n"
         );
         assert!(
+            kit.run("command getkeysandflags georadius a 1 1 1 m store b")
+                .ends_with("$1\r\nb\r\n*2\r\n+OW\r\n+update\r\n")
+        );
+        assert!(
             kit.run("command help")
                 .contains("+GETKEYSANDFLAGS <full-command>\r\n")
+        );
+    }
+
+    #[test]
+    fn tokens_are_documented_in_capitals_and_names_in_small_letters() {
+        let mut kit = Kit::new();
+        for (command, shown) in [
+            ("geodist", "$5\r\ntoken\r\n$2\r\nKM\r\n"),
+            ("commandlog|len", "$5\r\ntoken\r\n$13\r\nLARGE-REQUEST\r\n"),
+            ("client|tracking", "$4\r\nname\r\n$5\r\nbcast\r\n"),
+            ("latency|histogram", "$4\r\nname\r\n$7\r\ncommand\r\n"),
+            // The word stands before the block, not within it.
+            ("failover", "$5\r\nblock\r\n$5\r\ntoken\r\n$2\r\nTO\r\n"),
+        ] {
+            let docs = kit.run(&format!("command docs {command}"));
+            assert!(docs.contains(shown), "{command}: {docs}");
+        }
+        assert!(
+            !kit.run("command info client|tracking")
+                .contains("allow_busy")
         );
     }
 }

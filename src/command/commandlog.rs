@@ -40,9 +40,9 @@ const RESET_TIPS: &[&str] = &["request_policy:all_nodes", "response_policy:all_s
 const TYPE: Arg = Arg::one_of(
     "type",
     &[
-        Arg::word("slow", "slow"),
-        Arg::word("large-request", "large-request"),
-        Arg::word("large-reply", "large-reply"),
+        Arg::word("slow", "SLOW"),
+        Arg::word("large-request", "LARGE-REQUEST"),
+        Arg::word("large-reply", "LARGE-REPLY"),
     ],
 );
 

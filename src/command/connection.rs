@@ -509,10 +509,15 @@ mod tests {
     }
 
     #[test]
-    fn a_web_browser_is_cut_off() {
-        let mut kit = Kit::new();
-        assert_eq!(kit.run("POST / HTTP/1.1"), "");
-        assert_eq!(kit.session.closing, Closing::Now);
+    fn a_web_browser_is_cut_off_whether_it_said_the_password_or_not() {
+        for authenticated in [true, false] {
+            for line in ["POST / HTTP/1.1", "Host: larder"] {
+                let mut kit = Kit::with(&["--requirepass", "secret"]);
+                kit.session.authenticated = authenticated;
+                assert_eq!(kit.run(line), "");
+                assert_eq!(kit.session.closing, Closing::Now);
+            }
+        }
     }
 
     #[test]

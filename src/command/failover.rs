@@ -24,11 +24,12 @@ pub const SPECS: &[Spec] = &[Spec::new("failover", -1, failover)
         Arg::block(
             "target",
             &[
-                Arg::new("host", ArgKind::String).token("TO"),
+                Arg::new("host", ArgKind::String),
                 Arg::new("port", ArgKind::Integer),
                 Arg::word("force", "FORCE").optional(),
             ],
         )
+        .token("TO")
         .optional(),
         Arg::word("abort", "ABORT").optional(),
         Arg::new("milliseconds", ArgKind::Integer)

@@ -168,10 +168,10 @@ const RADIUS: Arg = Arg::new("radius", ArgKind::Double);
 const UNIT: Arg = Arg::one_of(
     "unit",
     &[
-        Arg::word("m", "m"),
-        Arg::word("km", "km"),
-        Arg::word("ft", "ft"),
-        Arg::word("mi", "mi"),
+        Arg::word("m", "M"),
+        Arg::word("km", "KM"),
+        Arg::word("ft", "FT"),
+        Arg::word("mi", "MI"),
     ],
 );
 const ORDER: Arg = Arg::one_of(

@@ -59,7 +59,7 @@ const SUBCOMMANDS: &[Spec] = &[
             "O(N) where N is the number of commands with latency information being retrieved.",
             "Returns how the times of commands are distributed.",
         )
-        .args(&[Arg::new("COMMAND", ArgKind::String).optional().multiple()]),
+        .args(&[Arg::new("command", ArgKind::String).optional().multiple()]),
     Spec::new("history", 3, history)
         .flags(FLAGS)
         .tips(TIPS)

@@ -193,6 +193,10 @@ fn psubscribe(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 }
 
 fn ssubscribe(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    // The other two may, as they could before there was a rule.
+    if ctx.session.in_exec {
+        return Err(Error::SSUBSCRIBE_IN_EXEC);
+    }
     begin(ctx, Kind::Shard)
 }
 
@@ -511,6 +515,18 @@ mod tests {
                 .run("client list type pubsub")
                 .contains("sub=0 psub=1 ssub=1")
         );
+    }
+
+    #[test]
+    fn shard_channels_are_not_subscribed_to_within_exec() {
+        let mut kit = Kit::new();
+        kit.run("multi");
+        assert_eq!(kit.run("ssubscribe a"), "+QUEUED\r\n");
+        assert_eq!(
+            kit.run("exec"),
+            "*1\r\n-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client\r\n"
+        );
+        assert!(!kit.session.subscriber);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::timeout;
 use crate::base::num;
-use crate::config::{Primary, param};
+use crate::config::{Primary, param, split};
 use crate::exec::context::Ctx;
 use crate::exec::failover::Stage;
 use crate::exec::leading::Follower;
@@ -146,6 +146,8 @@ struct Introduction {
     /// Its own version, 8 bits for each part.
     version: Option<u32>,
     wants_no_more: bool,
+    /// It asked for none of the keys.
+    wants_no_data: bool,
 }
 
 /// The first version of Valkey that reads the format's version 80.
@@ -324,6 +326,7 @@ fn send_all(ctx: &mut Ctx<'_, '_>, says_history: bool) -> Result<(), Error> {
     let form = Form {
         version,
         history: Some((history.clone(), offset, stream_db)),
+        is_empty: intro.wants_no_data,
         ..Form::of(&engine.settings)
     };
     let snapshot = snapshot::write(ctx.txn, Pieces::default(), &form).map_err(|error| {
@@ -415,6 +418,19 @@ fn introduce(ctx: &mut Ctx<'_, '_>, option: &[u8], value: &[u8]) -> Result<(), E
             }
             None => return Err(Error::NOT_INTEGER),
         },
+        b"rdb-filter-only" => {
+            let filters =
+                split(value).map_err(|_| Error::new("ERR Missing rdb-filter-only values"))?;
+            // What is not named is left out; no filter names the keys.
+            intro.wants_no_data = true;
+            let known = |filter: &[u8]| filter.eq_ignore_ascii_case(b"functions");
+            if let Some(other) = filters.iter().find(|filter| !known(filter)) {
+                let text = String::from_utf8_lossy(other);
+                return Err(Error::new(format!(
+                    "ERR Unsupported rdb-filter-only option: {text}"
+                )));
+            }
+        }
         b"version" => match version(value) {
             Some(version) => intro.version = Some(version),
             None => {
@@ -654,6 +670,20 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_no_part_of_the_data_gets_an_empty_snapshot() {
+        for filter in ["", "functions"] {
+            let mut kit = Kit::new();
+            kit.run("set k v");
+            let mut follower = kit.another();
+            let answer = follower.call(&[&b"replconf"[..], b"rdb-filter-only", filter.as_bytes()]);
+            assert_eq!(answer, b"+OK\r\n");
+            let snapshot = follower.call(&[b"sync"]);
+            assert!(snapshot.windows(9).any(|w| w == b"VALKEY080"));
+            assert!(!snapshot.windows(4).any(|w| w == b"\x01k\x01v"));
+        }
+    }
+
+    #[test]
     fn a_follower_gets_a_snapshot_and_then_every_change() {
         let mut kit = Kit::new();
         let mut follower = kit.another();
@@ -848,6 +878,10 @@ mod tests {
                     "-ERR Unrecognized version format: 1.2",
                 ),
                 ("replconf version 9.1.2", "+OK"),
+                (
+                    "replconf rdb-filter-only keys",
+                    "-ERR Unsupported rdb-filter-only option: keys",
+                ),
                 ("replconf ack 5", ""),
                 ("replicaof no one", "+OK"),
                 ("slaveof NO ONE", "+OK"),

@@ -72,6 +72,10 @@ pub const SPECS: &[Spec] = &[
 ];
 
 fn monitor(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
+    // It would be sent its lines between the replies of EXEC.
+    if ctx.session.in_exec {
+        return Err(Error::MONITOR_IN_EXEC);
+    }
     // As in Valkey, whoever does already is not answered.
     if !ctx.session.monitor {
         ctx.engine.monitors.add(ctx.session);
@@ -250,6 +254,17 @@ mod tests {
         let (seconds, us): (u64, u64) =
             (words[2].parse().expect("s"), words[4].parse().expect("us"));
         assert!(clock::unix_us() / 1_000_000 - seconds < 60 && us < 1_000_000);
+    }
+
+    #[test]
+    fn monitor_does_not_begin_within_exec() {
+        let mut kit = Kit::new();
+        kit.run("multi");
+        assert_eq!(kit.run("monitor"), "+QUEUED\r\n");
+        kit.run("ping");
+        let refused = "-ERR MONITOR isn't allowed for DENY BLOCKING client\r\n";
+        assert_eq!(kit.run("exec"), format!("*2\r\n{refused}+PONG\r\n"));
+        assert!(!kit.session.monitor);
     }
 
     #[test]

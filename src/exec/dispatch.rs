@@ -515,6 +515,14 @@ fn admit(
     now_ms: u64,
 ) -> Result<Option<Target>, Error> {
     let argv = call.argv;
+    if target.is_none() && call.spec.is_none() && is_http(argv[0]) {
+        crate::warning!(
+            "{} speaks HTTP and is cut off: a web page may have made a browser send commands here",
+            session.client.addr
+        );
+        session.closing = Closing::Now;
+        return Ok(None);
+    }
     // Whoever has not said who it is does not learn which commands there are.
     if !session.authenticated
         && !target.is_some_and(|t| t.spec.has(flag::NO_AUTH))
@@ -523,7 +531,7 @@ fn admit(
         return Err(Error::NO_AUTH);
     }
     let Some(target) = target else {
-        return unknown(session, call);
+        return Err(unknown(call));
     };
     let spec = target.spec;
     if !spec.takes(argv.len()) {
@@ -541,13 +549,12 @@ fn admit(
         return Ok(None);
     }
     if !room::make(engine, now_ms) && !session.leads {
-        // Queueing takes memory too; leaving a transaction does not.
-        let queues = session.multi.is_some() && !spec.has(flag::NOT_QUEUED);
-        let writes = match (spec.scope, &session.multi) {
+        // What is queued is judged as if it ran: a transaction may read and delete.
+        let grows = match (spec.scope, &session.multi) {
             (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::DENYOOM)),
             _ => spec.has(flag::DENYOOM),
         };
-        if queues || writes {
+        if grows {
             engine.counters.oom_refusals.fetch_add(1, Ordering::Relaxed);
             return Err(Error::OOM);
         }
@@ -625,26 +632,23 @@ fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), 
     Ok(())
 }
 
-/// Nobody knows this command. A web browser that was led here is cut off at
-/// once, before what it sends behind its headers is taken for commands.
+/// Whether a web browser was led here: it is cut off at once, password or not,
+/// before what it sends behind its headers is taken for commands.
 #[cold]
-fn unknown(session: &mut Session, call: &Call<'_>) -> Result<Option<Target>, Error> {
-    let argv = call.argv;
-    if let Some(spec) = call.spec {
-        return Err(Error::unknown_subcommand(spec.name, argv[1]));
-    }
-    if [&b"host:"[..], b"post"]
+fn is_http(word: &[u8]) -> bool {
+    [&b"host:"[..], b"post"]
         .iter()
-        .any(|w| argv[0].eq_ignore_ascii_case(w))
-    {
-        crate::warning!(
-            "{} speaks HTTP and is cut off: a web page may have made a browser send commands here",
-            session.client.addr
-        );
-        session.closing = Closing::Now;
-        return Ok(None);
+        .any(|w| word.eq_ignore_ascii_case(w))
+}
+
+/// Nobody knows this command.
+#[cold]
+fn unknown(call: &Call<'_>) -> Error {
+    let argv = call.argv;
+    match call.spec {
+        Some(spec) => Error::unknown_subcommand(spec.name, argv[1]),
+        None => Error::unknown_command(argv),
     }
-    Err(Error::unknown_command(argv))
 }
 
 #[cold]
@@ -756,8 +760,10 @@ fn remember_reads(
         let new = |key: &[u8]| txn.note_read(key);
         engine.tracking.remember(session, argv, keys, most, new);
     }
-    // CLIENT CACHING holds for what comes right behind it, or the transaction.
-    if session.multi.is_none() && !session.in_exec && spec.name != "caching" {
+    // CLIENT CACHING holds for what comes right behind it, or the transaction; what
+    // else is said of the connection is not what was meant.
+    let is_of_client = spec.name == "caching" || argv[0].eq_ignore_ascii_case(b"client");
+    if session.multi.is_none() && !session.in_exec && !is_of_client {
         session.caching = false;
     }
 }

@@ -81,7 +81,6 @@ pub async fn accept(listener: Listener, engine: Arc<Engine>, workers: Arc<[Handl
     loop {
         match next(&listener).await {
             Ok((stream, mut from)) => {
-                engine.counters.connections.fetch_add(1, Ordering::Relaxed);
                 if let Some(refusal) = refuse(&engine, &from) {
                     engine
                         .counters
@@ -90,6 +89,7 @@ pub async fn accept(listener: Listener, engine: Arc<Engine>, workers: Arc<[Handl
                     turn_away(stream, &refusal);
                     continue;
                 }
+                engine.counters.connections.fetch_add(1, Ordering::Relaxed);
                 if let Accepted::Tcp(s) = &stream {
                     let seconds = engine.settings.int(param::TCP_KEEPALIVE);
                     tune(&SockRef::from(s), seconds);

@@ -44,6 +44,8 @@ pub struct Form {
     pub history: Option<(String, u64, i64)>,
     /// The policies that the configuration defines: others are brought along.
     pub defined_policies: Vec<Box<str>>,
+    /// Whether nothing but its head is wanted.
+    pub is_empty: bool,
 }
 
 /// What the eviction policy knows of an entry's use.
@@ -72,6 +74,7 @@ impl Form {
             usage,
             history: None,
             defined_policies: settings.defined_policies(),
+            is_empty: false,
         }
     }
 }
@@ -94,6 +97,9 @@ pub fn write<W: Write>(txn: &mut Txn<'_>, sink: W, form: &Form) -> io::Result<W>
         writer.aux("repl-offset", offset.to_string().as_bytes())?;
     }
     writer.aux("aof-base", b"0")?;
+    if form.is_empty {
+        return writer.end();
+    }
     write_policies(txn, &mut writer, form)?;
     // What is over is written as it is; what was invalidated is not there.
     let (hiding, now_ms) = (txn.hiding(), txn.now_ms);

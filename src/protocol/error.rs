@@ -185,6 +185,10 @@ errors! {
     CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
     /// HELLO with a version that nobody speaks.
     NO_PROTO = "NOPROTO unsupported protocol version";
+    /// MONITOR within EXEC.
+    MONITOR_IN_EXEC = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+    /// SSUBSCRIBE within EXEC.
+    SSUBSCRIBE_IN_EXEC = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
     /// EXEC without MULTI.
     EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
     /// DISCARD without MULTI.

@@ -222,7 +222,10 @@ def test_maxmemory_noeviction_answers_oom_and_reads_go_on(start_server):
         c.says("MULTI", OK)
         c.says("SET a 1", oom)
         c.says("EXEC", Err("EXECABORT Transaction discarded because of previous errors."))
-        c.says("DEL kept", 1)
+        c.says("MULTI", OK)
+        c.says("GET kept", QUEUED)
+        c.says("DEL kept", QUEUED)
+        c.says("EXEC", ["v", 1])
         c.says("CONFIG SET maxmemory 0", OK)
         c.says("SET a 1", OK)
 

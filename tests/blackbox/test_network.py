@@ -1,6 +1,7 @@
 """Sockets: pipelines, inline commands, addresses, limits on clients and on their buffers."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -234,10 +235,12 @@ def test_maxclients_refuses_with_its_error_and_recovers(start_server):
         return True
 
     eventually(all_five, "five clients fit")
+    received = field(clients[0], "stats", "total_connections_received")
     for _ in range(3):
         with s.raw() as extra:
             assert extra.read_to_end() == b"-ERR max number of clients reached\r\n"
     assert int(field(clients[0], "stats", "rejected_connections")) >= 3
+    assert field(clients[0], "stats", "total_connections_received") == received
     clients.pop().close()
     eventually(all_five, "a place became free")
     clients[0].says("CONFIG SET maxclients 6", OK)
@@ -262,6 +265,21 @@ def test_timeout_closes_idle_clients_and_no_others(start_server):
 
         eventually(closed, "the idle client is closed")
         busy.says("PING", Simple("PONG"))
+
+
+@pytest.mark.parametrize("line", ["SUBSCRIBE a", "PSUBSCRIBE a", "SSUBSCRIBE a", "MONITOR"])
+def test_timeout_closes_no_client_that_listens(start_server, line):
+    s = start_server("--timeout", "1")
+    with s.raw() as listener, s.raw() as control:
+        number = listener.call("CLIENT", "ID")
+        listener.call(*line.split())
+
+        def idle_s():
+            shown = control.call("CLIENT", "LIST", "ID", number)
+            assert shown, "closed"
+            return int(re.search(rb" idle=(\d+)", shown).group(1))
+
+        eventually(lambda: idle_s() > 2, "it has been silent for longer than others may be")
 
 
 def test_a_client_that_does_not_read_is_dropped_at_the_hard_limit(start_server):
