@@ -310,12 +310,18 @@ impl Invalidations {
     }
 
     /// Whether a key was invalidated after an epoch, by anything but its own name.
-    pub fn concerns(&self, db: u32, key: &[u8], policy: (Slot, &Policy), epoch: u32) -> bool {
+    pub fn concerns(
+        &self,
+        db: u32,
+        key: &[u8],
+        policy: Option<(Slot, &Policy)>,
+        epoch: u32,
+    ) -> bool {
         let note = Note {
             epoch,
             ..Note::default()
         };
-        epoch != self.epoch && self.since(db, key, Some(policy), &note, &[]) != Verdict::Untouched
+        epoch != self.epoch && self.since(db, key, policy, &note, &[]) != Verdict::Untouched
     }
 
     fn since(

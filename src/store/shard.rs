@@ -112,6 +112,12 @@ impl Kept {
         all.filter_map(|(db, n)| Some((db as u32, n.as_deref()?)))
     }
 
+    /// Likewise, to be changed.
+    pub fn all_nulls_mut(&mut self) -> impl Iterator<Item = (u32, &mut Nulls)> {
+        let all = self.nulls.iter_mut().enumerate();
+        all.filter_map(|(db, n)| Some((db as u32, n.as_deref_mut()?)))
+    }
+
     /// Forgets absences that are over.
     pub fn drop_over(&mut self, now_ms: u64) {
         for nulls in &mut self.nulls {

@@ -431,6 +431,52 @@ fn groups_are_invalidated_at_once_and_swept_later() {
 }
 
 #[test]
+fn absences_fall_with_their_group_at_once_and_those_that_come_later_stay() {
+    let mut kit = kit(&["p a:* null-ttl 1h tag t:{1}"]);
+    let absences = |kit: &Kit| {
+        let keyspace = &kit.engine.keyspace;
+        let of = |i| {
+            let mut shard = keyspace.lock(i);
+            let all = shard.all_kept_mut();
+            all.map(|(_, kept)| {
+                kept.all_nulls()
+                    .map(|(_, nulls)| nulls.len())
+                    .sum::<usize>()
+            })
+            .sum::<usize>()
+        };
+        (0..keyspace.len()).map(of).sum::<usize>()
+    };
+    for (target, falls, stays) in [
+        ("tag t:1", "a:1", "a:2"),
+        ("prefix a:1", "a:10", "a:2"),
+        ("pattern a:*1", "a:31", "a:2"),
+        ("pattern o*", "other", "a:2"),
+        ("policy p SOFT", "a:1", "other"),
+    ] {
+        kit.run(&format!("cache.null {falls}"));
+        kit.run(&format!("cache.null {stays}"));
+        let before = absences(&kit);
+        kit.run(&format!("cache.invalidate {target}"));
+        for _ in 0..2 {
+            let reply = kit.run(&format!("cache.get {falls}"));
+            assert_eq!(part(&reply, "status"), "miss", "{target}");
+            let reply = kit.run(&format!("cache.explain {falls}"));
+            assert_eq!(part(&reply, "state"), "missing", "{target}");
+            let reply = kit.run(&format!("cache.get {stays}"));
+            assert_eq!(part(&reply, "status"), "null", "{target}");
+            kit.sweep();
+        }
+        assert!(absences(&kit) < before, "{target}");
+        kit.run("cache.invalidate tag t:elsewhere");
+        kit.run(&format!("cache.null {falls}"));
+        kit.sweep();
+        let reply = kit.run(&format!("cache.get {falls}"));
+        assert_eq!(part(&reply, "status"), "null", "{target}");
+    }
+}
+
+#[test]
 fn a_soft_invalidation_makes_stale_where_the_policy_gives_grace() {
     let mut one = kit(&["p a:* ttl 1m stale 10s tag t", "q b:* ttl 1m tag t"]);
     let mut two = one.another();

@@ -482,9 +482,9 @@ impl<'a> Txn<'a> {
         }
         let owner = self.locked.shard_mut(shard);
         let sequence = owner.next_sequence();
-        let kept = owner.kept_mut(slot);
-        let nulls = kept.nulls(db);
-        if nulls.is_some_and(|n| n.get(key.digest, key.bytes, now_ms).is_some()) {
+        let is_null = self.absent_until(shard, slot, db, key).is_some();
+        let kept = self.locked.shard_mut(shard).kept_mut(slot);
+        if is_null {
             kept.figures.null_hits += 1;
             return;
         }
