@@ -613,6 +613,9 @@ impl Shard {
             kept.set_fence(a, fence);
             kept.set_fence(b, fence);
         }
+        // What walks over databases might have passed one by and never meet its keys.
+        self.sweeping = None;
+        self.settling = self.settling.map(|_| Settling::START);
         let watched = std::mem::take(&mut self.watched);
         for ((db, key), flags) in watched {
             if (db == a || db == b) && (self.holds(a, &key) || self.holds(b, &key)) {

@@ -841,6 +841,77 @@ fn a_deadline_that_a_client_gives_while_keys_are_settled_stays() {
 }
 
 #[test]
+fn explicit_tags_go_along_with_a_key() {
+    for policy in ["p a:* ttl 10m", "p other:* ttl 10m"] {
+        for (way, db, name) in [
+            ("rename a:1 a:2", 0, "a:2"),
+            ("copy a:1 a:2", 0, "a:2"),
+            ("copy a:1 a:1 db 3", 3, "a:1"),
+            ("move a:1 3", 3, "a:1"),
+            ("swapdb 0 3", 3, "a:1"),
+        ] {
+            let mut kit = kit(&[policy]);
+            kit.run("cache.set a:1 v tags 1 g");
+            kit.run(way);
+            check(
+                &mut kit,
+                &[
+                    (&format!("select {db}"), "+OK"),
+                    (&format!("exists {name}"), ":1"),
+                ],
+            );
+            kit.run("cache.invalidate tag g");
+            assert_eq!(
+                kit.run(&format!("exists {name}")),
+                ":0\r\n",
+                "{way}, {policy}"
+            );
+        }
+    }
+    let mut kit = Kit::new();
+    kit.run("cache.set a v tags 1 g");
+    kit.run("rename a b");
+    kit.run("cache.invalidate tag g");
+    check(&mut kit, &[("exists b", ":0")]);
+}
+
+#[test]
+fn what_was_invalidated_does_not_come_back_as_databases_change_places() {
+    for target in [
+        "prefix a:",
+        "pattern a:*1",
+        "tag t",
+        "tag g",
+        "policy p SOFT",
+    ] {
+        let mut kit = kit(&["p a:* tag t"]);
+        kit.run("cache.set a:1 v tags 1 g");
+        kit.run("cache.null a:11");
+        kit.run("select 5");
+        kit.run("cache.set a:1 other tags 1 g");
+        kit.run("select 0");
+        kit.run(&format!("cache.invalidate {target}"));
+        kit.run("swapdb 0 5");
+        for _ in 0..2 {
+            check(
+                &mut kit,
+                &[
+                    ("get a:1", "$5 other"),
+                    ("select 5", "+OK"),
+                    ("exists a:1", ":0"),
+                ],
+            );
+            assert_eq!(get(&mut kit, "cache.get a:1").0, "miss", "{target}");
+            if target != "tag g" {
+                assert_eq!(get(&mut kit, "cache.get a:11").0, "miss", "{target}");
+            }
+            kit.run("select 0");
+            kit.sweep();
+        }
+    }
+}
+
+#[test]
 fn a_sentinel_that_takes_over_a_lifetime_is_an_absence_too() {
     let mut kit = kit(&["p a:* ttl 1h stale 1m null-value NONE null-ttl 5s"]);
     check(

@@ -871,7 +871,7 @@ impl<'a> Txn<'a> {
         };
         let asked = draft.deadline;
         let draft = Draft {
-            note: (slot > 0).then_some(&note),
+            note: (slot > 0 || !draft.tags.is_empty()).then_some(&note),
             epoch: self.plain_epoch,
             deadline: decided.deadline,
             ..draft

@@ -244,9 +244,9 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The digests of tags in the current database.
+    /// The digests of tags.
     pub fn tag_digests(&self, tags: &[&[u8]]) -> Vec<u64> {
-        tags.iter().map(|tag| tag_digest(self.db, tag)).collect()
+        tags.iter().map(|tag| tag_digest(tag)).collect()
     }
 }
 
