@@ -841,6 +841,16 @@ fn a_deadline_that_a_client_gives_while_keys_are_settled_stays() {
 }
 
 #[test]
+fn an_explanation_blames_no_policy_that_is_not_in_force() {
+    for options in ["enabled shadow", "enabled no", "rollout 0%", "users bob"] {
+        let mut kit = kit(&[&format!("p a:* ttl 1s null-value N {options}")]);
+        kit.run("set a:1 v");
+        let reply = kit.run("cache.explain a:1");
+        assert!(part(&reply, "decision").contains("not in force"), "{reply}");
+    }
+}
+
+#[test]
 fn explicit_tags_go_along_with_a_key() {
     for policy in ["p a:* ttl 10m", "p other:* ttl 10m"] {
         for (way, db, name) in [
@@ -909,6 +919,16 @@ fn what_was_invalidated_does_not_come_back_as_databases_change_places() {
             kit.sweep();
         }
     }
+}
+
+#[test]
+fn what_stands_for_an_absence_is_explained_by_null_ttl() {
+    let mut kit = kit(&["p a:* ttl 10m null-value NONE null-ttl 5s"]);
+    kit.run("set a:1 NONE");
+    kit.run("set a:2 v");
+    let decision = |kit: &mut Kit, key| part(&kit.run(&format!("cache.explain {key}")), "decision");
+    assert!(decision(&mut kit, "a:1").contains("null-ttl"));
+    assert!(decision(&mut kit, "a:2").contains("the policy's ttl"));
 }
 
 #[test]
