@@ -922,6 +922,37 @@ fn what_was_invalidated_does_not_come_back_as_databases_change_places() {
 }
 
 #[test]
+fn nothing_falls_where_an_origin_has_nothing_for_who_missed() {
+    let mut kit = kit(&["p a:* lease 5s cascade list:*"]);
+    kit.run("set list:1 v");
+    let token = part(&kit.run("cache.get a:1"), "token");
+    kit.run(&format!("cache.fillnull a:1 {token} px 10"));
+    kit.run("get a:2");
+    kit.run("cache.null a:2 px 10");
+    assert_eq!(kit.run("exists list:1"), ":1\r\n");
+    pass(20);
+    for key in ["a:1", "a:2"] {
+        let reply = kit.run(&format!("cache.explain {key}"));
+        assert_eq!(part(&reply, "reason"), "never_seen");
+    }
+    let figures = figures(&kit, "p");
+    assert_eq!((figures.leases_filled, figures.leases_removed), (2, 0));
+    // Who says so without having asked removes what there may be.
+    kit.run("cache.null a:3");
+    assert_eq!(kit.run("exists list:1"), ":0\r\n");
+}
+
+#[test]
+fn every_token_that_is_refused_is_counted() {
+    let mut kit = kit(&["p a:*"]);
+    for i in 0..50 {
+        let reply = kit.run(&format!("cache.fill a:{i} 1 v"));
+        assert!(reply.starts_with("-NOLEASE"));
+    }
+    assert_eq!(figures(&kit, "p").token_refusals, 50);
+}
+
+#[test]
 fn what_stands_for_an_absence_is_explained_by_null_ttl() {
     let mut kit = kit(&["p a:* ttl 10m null-value NONE null-ttl 5s"]);
     kit.run("set a:1 NONE");

@@ -266,7 +266,7 @@ impl<'a> Txn<'a> {
         let entries = owner
             .table(db, TableId::values(slot))
             .map_or(0, |t| t.len());
-        let Some(kept) = owner.known_mut(slot) else {
+        let Some(kept) = owner.known_or_made(slot) else {
             return false;
         };
         let was_null = kept

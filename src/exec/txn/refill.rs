@@ -427,7 +427,7 @@ impl Txn<'_> {
         let owner = self.shard_for(key);
         let slot = key.slot(&owner.rules);
         let policy = owner.rules.get(slot).cloned();
-        let Some(kept) = owner.known_mut(slot) else {
+        let Some(kept) = owner.known_or_made(slot) else {
             return false;
         };
         let lease = kept.leases.get(identity, now_ms).copied();
@@ -450,15 +450,34 @@ impl Txn<'_> {
 
     /// Remembers that the origin has no such key, until a time in Unix milliseconds;
     /// what was there goes. Returns until when, or `None` where there is no room for it.
-    pub fn fill_null(&mut self, key: &Key<'_>, until_ms: Option<u64>) -> Option<u64> {
-        let db = self.db;
+    /// Who had missed the key, or `answers` a lease, tells what it found: where nothing is
+    /// there, nothing is removed, and nothing falls with it.
+    pub fn fill_null(
+        &mut self,
+        key: &Key<'_>,
+        until_ms: Option<u64>,
+        answers: bool,
+    ) -> Option<u64> {
+        let (db, now_ms) = (self.db, self.now_ms);
         let shard = self.keyspace.shard_of(key.digest);
-        if let Some(found) = self.find(key) {
-            self.remove(key, found, Event::DEL);
-        } else {
-            self.remove_absent(key, Reason::Deleted);
+        let identity = identity(db, key.digest);
+        let owner = self.shard_of(shard);
+        let slot = key.slot(&owner.rules);
+        if let Some(kept) = owner.known_mut(slot)
+            && kept.leases.end(identity).is_some()
+        {
+            kept.figures.leases_filled += 1;
         }
-        let now_ms = self.now_ms;
+        let reader = self.caller.reader.as_deref_mut();
+        let miss = reader.and_then(|reader| reader.take_miss(identity));
+        let is_refill = answers || miss.is_some();
+        match self.find(key) {
+            Some(found) => self.remove(key, found, Event::DEL),
+            None if is_refill && !self.is_stale(shard, key) => {}
+            None => {
+                self.remove_absent(key, Reason::Deleted);
+            }
+        }
         let owner = self.shard_of(shard);
         owner.is_plain = false;
         let slot = key.slot(&owner.rules);
@@ -479,14 +498,7 @@ impl Txn<'_> {
         let evicted = std::mem::take(&mut nulls.evicted);
         kept.figures.nulls_evicted += evicted;
         kept.figures.null_fills += u64::from(is_kept);
-        if kept.leases.end(identity(db, key.digest)).is_some() {
-            kept.figures.leases_filled += 1;
-        }
-        if let Some(miss) = self
-            .caller
-            .reader
-            .as_deref_mut()
-            .and_then(|r| r.take_miss(identity(db, key.digest)))
+        if let Some(miss) = miss
             && slot > 0
         {
             let kept = self.locked.shard_mut(shard).kept_mut(slot);
@@ -495,6 +507,11 @@ impl Txn<'_> {
         self.count_changes_of(key, 1);
         self.wake(key);
         is_kept.then_some(until_ms)
+    }
+
+    /// Whether what is under a key is past its lifetime, in its grace.
+    fn is_stale(&mut self, shard: usize, key: &Key<'_>) -> bool {
+        !self.shard_of(shard).is_plain && matches!(self.sight(shard, self.db, key), Sight::Stale(_))
     }
 
     /// Until when a key is known to be absent, in Unix milliseconds.
