@@ -46,9 +46,6 @@ impl Txn<'_> {
                 }
             }
         }
-        if !matches!(target, Target::Policy(..)) {
-            self.forget_nulls(target, cause.db);
-        }
         self.count_entries(id, entries);
         Ok((id, entries))
     }

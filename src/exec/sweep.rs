@@ -200,7 +200,15 @@ pub fn keep_up(engine: &Engine, worker: usize, index: usize) -> bool {
     let mut txn = Txn::new(keyspace, &engine.effects, locked, 0, now_ms);
     let mut more = txn.settle_slice(index);
     if let Some((at, began)) = sweeping {
-        let next = txn.sweep_invalidated(index, at);
+        let absences_left = txn.sweep_absences(index, began);
+        let next = match txn.sweep_invalidated(index, at) {
+            // Past the end there is nothing more to be done than absences.
+            None if absences_left => Some(Settling {
+                index: txn.shard(index).kinds(),
+                ..Settling::START
+            }),
+            next => next,
+        };
         let shard = txn.shard(index);
         shard.sweeping = next.map(|at| (at, began));
         if next.is_none() {

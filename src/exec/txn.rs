@@ -790,8 +790,9 @@ impl<'a> Txn<'a> {
 
     fn settle(&mut self, db: u32, key: &Key<'_>, mut carried: Carried) -> usize {
         let shard = self.keyspace.shard_of(key.digest);
+        let is_tagged = carried.is_tagged();
         let draft = carried.draft(key.bytes);
-        let old = match self.shard_of(shard).is_plain {
+        let old = match self.shard_of(shard).is_plain && !is_tagged {
             true => self.place(shard, db, TableId::PLAIN, key.digest, draft),
             false => self.place_governed(shard, db, key, draft),
         };
@@ -957,6 +958,9 @@ impl<'a> Txn<'a> {
             }
             self.shard(i).swap_tables(a, b);
             self.note_awaited(i, |awaited| awaited == a || awaited == b);
+        }
+        if self.keyspace.is_governed() {
+            self.change_invalidations(|all| all.swap(a, b));
         }
     }
 

@@ -182,15 +182,17 @@ fn write_policies<W: Write>(
 fn write_nulls<W: Write>(txn: &mut Txn<'_>, writer: &mut Writer<W>) -> io::Result<()> {
     let now_ms = txn.now_ms;
     for index in 0..txn.shards() {
+        let hiding = txn.hiding();
         let shard = &*txn.shard(index);
         for slot in 0..=Slot::MAX {
             let nulls = shard.kept(slot).map(|kept| kept.all_nulls());
             for (db, nulls) in nulls.into_iter().flatten() {
                 let (mut field, mut result) = (NullField::new(db), Ok(()));
-                nulls.each(now_ms, |key, until_ms| {
+                nulls.each(now_ms, |key, marker| {
                     // Under other rules it is not found any more.
-                    if result.is_ok() && shard.rules.slot_of(key) == slot {
-                        field.add(key, until_ms);
+                    let is_found = result.is_ok() && shard.rules.slot_of(key) == slot;
+                    if is_found && !hiding.hides_absence(shard, db, slot, key, marker) {
+                        field.add(key, marker.until_ms);
                         if let Some(full) = field.take(false) {
                             result = writer.aux(fields::name::NULL, &full);
                         }

@@ -148,8 +148,8 @@ pub enum Full {
 pub struct Invalidations {
     epoch: u32,
     patterns_made: u64,
-    /// By digest of database and tag: the last hard and the last soft one.
-    tags: HashMap<u64, [Option<Rule>; 2]>,
+    /// By database and the tag's digest: the last hard and the last soft one.
+    tags: HashMap<(u32, u64), [Option<Rule>; 2]>,
     patterns: Vec<PatternRule>,
     /// By database and policy.
     policies: Vec<(u32, Slot, Rule)>,
@@ -161,9 +161,10 @@ pub struct Invalidations {
     swept: u32,
 }
 
-/// The digest by which a tag is known. Entries take it along into snapshots.
-pub fn tag_digest(db: u32, tag: &[u8]) -> u64 {
-    hash::lasting_digest(tag) ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The digest by which a tag is known. Entries take it along into snapshots and to other
+/// databases, so it says nothing of where they are.
+pub fn tag_digest(tag: &[u8]) -> u64 {
+    hash::lasting_digest(tag)
 }
 
 /// Who wants an invalidation, and why.
@@ -226,12 +227,12 @@ impl Invalidations {
             Target::Tags(tags) => {
                 let new = tags
                     .iter()
-                    .filter(|t| !self.tags.contains_key(&tag_digest(cause.db, t)));
+                    .filter(|t| !self.tags.contains_key(&(cause.db, tag_digest(t))));
                 if self.tags.len() + new.count() > OUTSTANDING_TAGS_MAX {
                     return Err(Full::Tags);
                 }
                 for tag in tags {
-                    let rules = self.tags.entry(tag_digest(cause.db, tag)).or_default();
+                    let rules = self.tags.entry((cause.db, tag_digest(tag))).or_default();
                     rules[usize::from(cause.soft)] = Some(rule);
                 }
             }
@@ -310,12 +311,18 @@ impl Invalidations {
     }
 
     /// Whether a key was invalidated after an epoch, by anything but its own name.
-    pub fn concerns(&self, db: u32, key: &[u8], policy: (Slot, &Policy), epoch: u32) -> bool {
+    pub fn concerns(
+        &self,
+        db: u32,
+        key: &[u8],
+        policy: Option<(Slot, &Policy)>,
+        epoch: u32,
+    ) -> bool {
         let note = Note {
             epoch,
             ..Note::default()
         };
-        epoch != self.epoch && self.since(db, key, Some(policy), &note, &[]) != Verdict::Untouched
+        epoch != self.epoch && self.since(db, key, policy, &note, &[]) != Verdict::Untouched
     }
 
     fn since(
@@ -347,9 +354,9 @@ impl Invalidations {
                 && let Some(captures) = policy.pattern.captures(key)
             {
                 for template in &policy.tags {
-                    let digest = tag_digest(db, &template.fill(&captures));
+                    let digest = tag_digest(&template.fill(&captures));
                     self.tags
-                        .get(&digest)
+                        .get(&(db, digest))
                         .into_iter()
                         .flatten()
                         .flatten()
@@ -359,7 +366,7 @@ impl Invalidations {
         }
         for tag in tags {
             self.tags
-                .get(tag)
+                .get(&(db, *tag))
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -379,6 +386,27 @@ impl Invalidations {
             }
         }
         verdict
+    }
+
+    /// Two databases change places, and what is invalidated in them with them.
+    pub fn swap(&mut self, a: u32, b: u32) {
+        let place = |db: u32| match db {
+            _ if db == a => b,
+            _ if db == b => a,
+            db => db,
+        };
+        for pattern in &mut self.patterns {
+            pattern.db = place(pattern.db);
+        }
+        for (db, _, _) in &mut self.policies {
+            *db = place(*db);
+        }
+        if self.tags.keys().any(|(db, _)| place(*db) != *db) {
+            let tags = std::mem::take(&mut self.tags).into_iter();
+            self.tags = tags
+                .map(|((db, tag), rules)| ((place(db), tag), rules))
+                .collect();
+        }
     }
 
     /// Counts an entry that an invalidation concerned.

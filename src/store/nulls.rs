@@ -12,8 +12,15 @@
 //! The oldest chunk goes when the share of memory is used up, or when all in it is
 //! over: markers have their own share of memory and never push out data. What is removed
 //! before its time leaves a hole in its chunk until that goes.
+//!
+//! A chunk knows in which epochs of invalidations its markers came
+//! ([`crate::store::invalidation`]). Whoever finds one that is older than the last
+//! invalidation asks whether that is about it; [`Nulls::sweep`] asks for all, a few
+//! chunks at a time. So an invalidation costs the same, however much is absent.
 
 use std::collections::VecDeque;
+
+use smallvec::{SmallVec, smallvec};
 
 use super::memory;
 use crate::base::hash;
@@ -34,6 +41,39 @@ struct Chunk {
     number: u32,
     /// When the last of its markers is over.
     until_ms: u64,
+    /// From which byte on its markers are of which epoch.
+    epochs: SmallVec<[(u32, u32); 1]>,
+}
+
+impl Chunk {
+    /// The epoch in which the marker at a byte came, or was last judged.
+    fn epoch_at(&self, at: u32) -> u32 {
+        let after = self.epochs.partition_point(|(from, _)| *from <= at);
+        self.epochs[after - 1].1
+    }
+
+    /// Notes that all markers have been judged by what was in force in an epoch.
+    fn be_of(&mut self, epoch: u32) {
+        self.epochs = smallvec![(0, epoch)];
+    }
+
+    /// The heap that it takes.
+    fn heap_bytes(&self) -> usize {
+        let spilled = match self.epochs.spilled() {
+            true => self.epochs.capacity() * size_of::<(u32, u32)>(),
+            false => 0,
+        };
+        self.bytes.capacity() + spilled
+    }
+}
+
+/// A marker that was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Marker {
+    /// When it is over, in Unix milliseconds.
+    pub until_ms: u64,
+    /// The epoch of invalidations in which it came.
+    pub epoch: u32,
 }
 
 /// The markers of one policy and database in one shard. Under the shard's lock.
@@ -52,9 +92,9 @@ pub struct Nulls {
 }
 
 impl Nulls {
-    /// Remembers that a key is absent until a time in Unix milliseconds, within
-    /// `bytes_max` in all; false where the key alone is larger.
-    pub fn insert(&mut self, key: &[u8], until_ms: u64, now_ms: u64, bytes_max: usize) -> bool {
+    /// Remembers that a key is absent, within `bytes_max` in all; false where the key
+    /// alone is larger.
+    pub fn insert(&mut self, key: &[u8], marker: Marker, now_ms: u64, bytes_max: usize) -> bool {
         let digest = hash::digest(key);
         self.remove_digest(digest, key);
         self.drop_over(now_ms);
@@ -63,7 +103,7 @@ impl Nulls {
             return false;
         }
         self.reserve();
-        let place = self.append(key, until_ms, bytes);
+        let place = self.append(key, marker, bytes);
         self.link(slot_of(digest, place));
         self.count += 1;
         while self.bytes() > bytes_max && self.count > 1 {
@@ -73,15 +113,17 @@ impl Nulls {
         true
     }
 
-    /// Until when a key is known to be absent, in Unix milliseconds.
+    /// The marker of a key, if it is not over.
     #[inline]
-    pub fn get(&self, digest: u64, key: &[u8], now_ms: u64) -> Option<u64> {
+    pub fn get(&self, digest: u64, key: &[u8], now_ms: u64) -> Option<Marker> {
         if self.count == 0 {
             return None;
         }
         let at = self.find(digest, key)?;
-        let until_ms = self.record(self.index[at] as u32).1;
-        (now_ms < until_ms).then_some(until_ms)
+        let (chunk, at) = self.whereabouts(self.index[at] as u32);
+        let until_ms = read(&chunk.bytes[at as usize..]).1;
+        let epoch = chunk.epoch_at(at);
+        (now_ms < until_ms).then_some(Marker { until_ms, epoch })
     }
 
     /// Forgets a key; false where it was not known.
@@ -127,9 +169,8 @@ impl Nulls {
         }
     }
 
-    /// Shows every marker that is not over, the oldest first: its key, and until when it
-    /// holds.
-    pub fn each(&self, now_ms: u64, mut show: impl FnMut(&[u8], u64)) {
+    /// Shows every marker that is not over, the oldest first.
+    pub fn each(&self, now_ms: u64, mut show: impl FnMut(&[u8], Marker)) {
         for chunk in &self.chunks {
             let mut at = 0;
             while at < chunk.bytes.len() {
@@ -137,26 +178,60 @@ impl Nulls {
                 let slot = slot_of(hash::digest(key), chunk.number.wrapping_add(at as u32));
                 let is_there = || self.probe(slot).any(|at| self.index[at] == slot);
                 if now_ms < until_ms && is_there() {
-                    show(key, until_ms);
+                    let epoch = chunk.epoch_at(at as u32);
+                    show(key, Marker { until_ms, epoch });
                 }
                 at += record_bytes(key.len());
             }
         }
     }
 
-    /// Forgets the markers that `is_gone` names; says how many.
-    pub fn retain(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) -> usize {
+    /// Forgets those markers that `is_gone` says so of, by their key and epoch, in some of
+    /// the chunks that nobody has judged since the epoch `began`; afterwards they are of
+    /// the epoch `now`. True where there are more such chunks.
+    pub fn sweep(
+        &mut self,
+        (began, now): (u32, u32),
+        chunks_max: usize,
+        mut is_gone: impl FnMut(&[u8], u32) -> bool,
+    ) -> bool {
+        let is_behind = |c: &Chunk| began.wrapping_sub(c.epochs[0].1) as i32 > 0;
+        let first = self.chunks.iter().position(is_behind);
+        let Some(first) = first else {
+            return false;
+        };
+        let last = (first + chunks_max).min(self.chunks.len());
         let mut gone = Vec::new();
-        for &slot in self.index.iter().filter(|&&slot| slot != EMPTY) {
-            let (key, _) = self.record(slot as u32);
-            if is_gone(key) {
-                gone.push(key.to_vec());
+        for i in first..last {
+            let chunk = &self.chunks[i];
+            let mut at = 0;
+            while at < chunk.bytes.len() {
+                let (key, _) = read(&chunk.bytes[at..]);
+                if is_gone(key, chunk.epoch_at(at as u32)) {
+                    let place = chunk.number.wrapping_add(at as u32);
+                    gone.push(slot_of(hash::digest(key), place));
+                }
+                at += record_bytes(key.len());
             }
+            self.log_bytes -= chunk.heap_bytes();
+            self.chunks[i].be_of(now);
+            self.log_bytes += self.chunks[i].heap_bytes();
         }
-        for key in &gone {
-            self.remove_digest(hash::digest(key), key);
+        for slot in gone {
+            self.forget_slot(slot);
         }
-        gone.len()
+        self.publish_bytes();
+        self.chunks.range(last..).any(is_behind)
+    }
+
+    /// Forgets the marker of a slot of the index, if it is there.
+    fn forget_slot(&mut self, slot: u64) -> bool {
+        let at = self.probe(slot).find(|&at| self.index[at] == slot);
+        if let Some(at) = at {
+            self.unlink(at);
+            self.count -= 1;
+        }
+        at.is_some()
     }
 
     fn remove_digest(&mut self, digest: u64, key: &[u8]) -> bool {
@@ -172,7 +247,8 @@ impl Nulls {
 
     // ----- the log --------------------------------------------------------
 
-    fn append(&mut self, key: &[u8], until_ms: u64, bytes: usize) -> u32 {
+    fn append(&mut self, key: &[u8], marker: Marker, bytes: usize) -> u32 {
+        let Marker { until_ms, epoch } = marker;
         let fits = |c: &Chunk| c.bytes.len() + bytes <= c.bytes.capacity();
         if !self.chunks.back().is_some_and(fits) {
             let capacity = bytes.max(CHUNK);
@@ -180,6 +256,7 @@ impl Nulls {
                 bytes: Vec::with_capacity(capacity),
                 number: self.next,
                 until_ms: 0,
+                epochs: smallvec![(0, epoch)],
             });
             // A larger chunk takes the numbers of several.
             self.next = self
@@ -190,7 +267,13 @@ impl Nulls {
         let Some(chunk) = self.chunks.back_mut() else {
             unreachable!("one was pushed");
         };
-        let place = chunk.number.wrapping_add(chunk.bytes.len() as u32);
+        let at = chunk.bytes.len() as u32;
+        let place = chunk.number.wrapping_add(at);
+        if chunk.epoch_at(at) != epoch {
+            let before = chunk.heap_bytes();
+            chunk.epochs.push((at, epoch));
+            self.log_bytes += chunk.heap_bytes() - before;
+        }
         chunk.bytes.extend_from_slice(&until_ms.to_le_bytes()[..6]);
         match u8::try_from(key.len()) {
             Ok(n) if n < LONG => chunk.bytes.push(n),
@@ -207,6 +290,12 @@ impl Nulls {
 
     /// The record at a place: its key, and until when it holds.
     fn record(&self, place: u32) -> (&[u8], u64) {
+        let (chunk, at) = self.whereabouts(place);
+        read(&chunk.bytes[at as usize..])
+    }
+
+    /// The chunk of a place, and the byte of it.
+    fn whereabouts(&self, place: u32) -> (&Chunk, u32) {
         // Numbers wrap around, so they are compared by their distance from the oldest.
         let first = self.chunks.front().map_or(0, |c| c.number);
         let ahead = place.wrapping_sub(first);
@@ -215,7 +304,7 @@ impl Nulls {
             .partition_point(|c| c.number.wrapping_sub(first) <= ahead)
             - 1;
         let chunk = &self.chunks[at];
-        read(&chunk.bytes[place.wrapping_sub(chunk.number) as usize..])
+        (chunk, place.wrapping_sub(chunk.number))
     }
 
     /// Drops the oldest chunk; says how many markers went with it.
@@ -233,15 +322,10 @@ impl Nulls {
             at += record_bytes(key.len());
         }
         for slot in places {
-            let at = self.probe(slot).find(|&at| self.index[at] == slot);
-            if let Some(at) = at {
-                self.unlink(at);
-                self.count -= 1;
-                gone += 1;
-            }
+            gone += usize::from(self.forget_slot(slot));
         }
         if let Some(chunk) = self.chunks.pop_front() {
-            self.log_bytes -= chunk.bytes.capacity();
+            self.log_bytes -= chunk.heap_bytes();
         }
         gone
     }
@@ -355,7 +439,53 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn get(nulls: &Nulls, key: &[u8], now_ms: u64) -> Option<u64> {
-        nulls.get(hash::digest(key), key, now_ms)
+        let marker = nulls.get(hash::digest(key), key, now_ms);
+        marker.map(|marker| marker.until_ms)
+    }
+
+    fn until(until_ms: u64) -> Marker {
+        Marker { until_ms, epoch: 0 }
+    }
+
+    #[test]
+    fn a_sweep_judges_each_marker_by_its_own_epoch_and_a_few_chunks_at_a_time() {
+        let mut nulls = Nulls::default();
+        let key = |i: u32| i.to_be_bytes();
+        let came = |i: u32| match i {
+            ..5_000 => 0,
+            5_000..5_003 => i - 5_000,
+            _ => 7,
+        };
+        for i in 0..6_000 {
+            let (until_ms, epoch) = (100, came(i));
+            nulls.insert(&key(i), Marker { until_ms, epoch }, 0, usize::MAX);
+        }
+        let epoch = |nulls: &Nulls, i: u32| {
+            let marker = nulls.get(hash::digest(&key(i)), &key(i), 0);
+            marker.map(|marker| marker.epoch)
+        };
+        assert!((0..6_000).all(|i| epoch(&nulls, i) == Some(came(i))));
+        let mut asked = 0;
+        let mut slices = 1;
+        let mut judge = |key: &[u8], epoch: u32| {
+            let i = u32::from_be_bytes(key.try_into().expect("four bytes"));
+            assert_eq!(epoch, came(i));
+            asked += 1;
+            epoch < 7 && i % 2 == 0
+        };
+        while nulls.sweep((7, 9), 2, &mut judge) {
+            slices += 1;
+        }
+        assert!(slices > 3 && asked > 5_000);
+        for i in 0..5_003 {
+            let left = (i % 2 == 1).then_some(9);
+            assert_eq!(epoch(&nulls, i), left, "{i}");
+        }
+        assert!((5_003..6_000).all(|i| epoch(&nulls, i).is_some()));
+        assert_eq!(nulls.len(), 6_000 - 2_502);
+        assert!(!nulls.sweep((7, 9), 2, |_, _| true));
+        nulls.drop_over(100);
+        assert_eq!(nulls.bytes(), 0);
     }
 
     #[test]
@@ -363,7 +493,7 @@ mod tests {
         let mut nulls = Nulls::default();
         for i in 0..200_000 {
             let key = format!("course:{i:09}");
-            assert!(nulls.insert(key.as_bytes(), 10_000, 0, usize::MAX));
+            assert!(nulls.insert(key.as_bytes(), until(10_000), 0, usize::MAX));
             if i > 1_000 {
                 let above = nulls.bytes() - nulls.len() * key.len();
                 assert!(above <= 24 * nulls.len(), "{} at {i}", above / nulls.len());
@@ -375,14 +505,14 @@ mod tests {
     fn the_oldest_go_first_and_the_share_of_memory_holds() {
         let mut nulls = Nulls::default();
         for i in 0..100_000u32 {
-            nulls.insert(&i.to_be_bytes(), 10_000, 0, 64 * 1024);
+            nulls.insert(&i.to_be_bytes(), until(10_000), 0, 64 * 1024);
             assert!(nulls.bytes() <= 64 * 1024);
         }
         assert!(get(&nulls, &99_999u32.to_be_bytes(), 0).is_some());
         assert!(get(&nulls, &0u32.to_be_bytes(), 0).is_none());
         assert_eq!(nulls.evicted as usize + nulls.len(), 100_000);
-        assert!(!nulls.insert(&[0; 70_000], 10_000, 0, 64 * 1024));
-        assert!(nulls.insert(&[0; 40_000], 10_000, 0, 64 * 1024));
+        assert!(!nulls.insert(&[0; 70_000], until(10_000), 0, 64 * 1024));
+        assert!(nulls.insert(&[0; 40_000], until(10_000), 0, 64 * 1024));
         assert!(get(&nulls, &[0; 40_000], 0).is_some());
     }
 
@@ -390,10 +520,10 @@ mod tests {
     fn markers_are_shown_by_their_age_and_those_that_were_removed_are_not() {
         let mut nulls = Nulls::default();
         for i in 0..5_000u32 {
-            nulls.insert(&i.to_be_bytes(), 100, 0, usize::MAX);
+            nulls.insert(&i.to_be_bytes(), until(100), 0, usize::MAX);
         }
         // One that is remembered anew is young again.
-        nulls.insert(&7u32.to_be_bytes(), 200, 0, usize::MAX);
+        nulls.insert(&7u32.to_be_bytes(), until(200), 0, usize::MAX);
         nulls.remove(hash::digest(&8u32.to_be_bytes()), &8u32.to_be_bytes());
         let mut shown = Vec::new();
         nulls.each(50, |key, _| shown.push(key.to_vec()));
@@ -407,7 +537,7 @@ mod tests {
     fn what_is_over_gives_its_memory_back() {
         let mut nulls = Nulls::default();
         for i in 0..10_000u32 {
-            nulls.insert(&i.to_be_bytes(), 100, 0, usize::MAX);
+            nulls.insert(&i.to_be_bytes(), until(100), 0, usize::MAX);
         }
         assert_eq!(nulls.drop_over(100), 10_000);
         assert_eq!(nulls.bytes(), 0);
@@ -437,7 +567,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Insert(k, ttl) => {
-                        nulls.insert(&key(k), now + ttl, now, usize::MAX);
+                        nulls.insert(&key(k), until(now + ttl), now, usize::MAX);
                         model.insert(k, now + ttl);
                     }
                     Step::Remove(k) => {

@@ -112,6 +112,12 @@ impl Kept {
         all.filter_map(|(db, n)| Some((db as u32, n.as_deref()?)))
     }
 
+    /// Likewise, to be changed.
+    pub fn all_nulls_mut(&mut self) -> impl Iterator<Item = (u32, &mut Nulls)> {
+        let all = self.nulls.iter_mut().enumerate();
+        all.filter_map(|(db, n)| Some((db as u32, n.as_deref_mut()?)))
+    }
+
     /// Forgets absences that are over.
     pub fn drop_over(&mut self, now_ms: u64) {
         for nulls in &mut self.nulls {
@@ -607,6 +613,9 @@ impl Shard {
             kept.set_fence(a, fence);
             kept.set_fence(b, fence);
         }
+        // What walks over databases might have passed one by and never meet its keys.
+        self.sweeping = None;
+        self.settling = self.settling.map(|_| Settling::START);
         let watched = std::mem::take(&mut self.watched);
         for ((db, key), flags) in watched {
             if (db == a || db == b) && (self.holds(a, &key) || self.holds(b, &key)) {

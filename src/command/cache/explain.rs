@@ -88,6 +88,12 @@ pub(super) fn explain(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn why_no_decision(known: &Known) -> &'static str {
     match &known.policy {
         None => "no policy: it lives as its writer said",
+        Some(policy) if !known.is_in_force || policy.mode == Mode::Shadow => {
+            "its policy is not in force: it lives as its writer said"
+        }
+        Some(_) if matches!(known.state, State::Null) => {
+            "it stands for an absence, which is remembered for null-ttl at most"
+        }
         Some(policy) if policy.adaptive => "its writer said how long, within the policy's bounds",
         Some(policy) if policy.ttl_ms > 0 => {
             "the policy's ttl, or what its writer said within the policy's bounds"

@@ -431,6 +431,52 @@ fn groups_are_invalidated_at_once_and_swept_later() {
 }
 
 #[test]
+fn absences_fall_with_their_group_at_once_and_those_that_come_later_stay() {
+    let mut kit = kit(&["p a:* null-ttl 1h tag t:{1}"]);
+    let absences = |kit: &Kit| {
+        let keyspace = &kit.engine.keyspace;
+        let of = |i| {
+            let mut shard = keyspace.lock(i);
+            let all = shard.all_kept_mut();
+            all.map(|(_, kept)| {
+                kept.all_nulls()
+                    .map(|(_, nulls)| nulls.len())
+                    .sum::<usize>()
+            })
+            .sum::<usize>()
+        };
+        (0..keyspace.len()).map(of).sum::<usize>()
+    };
+    for (target, falls, stays) in [
+        ("tag t:1", "a:1", "a:2"),
+        ("prefix a:1", "a:10", "a:2"),
+        ("pattern a:*1", "a:31", "a:2"),
+        ("pattern o*", "other", "a:2"),
+        ("policy p SOFT", "a:1", "other"),
+    ] {
+        kit.run(&format!("cache.null {falls}"));
+        kit.run(&format!("cache.null {stays}"));
+        let before = absences(&kit);
+        kit.run(&format!("cache.invalidate {target}"));
+        for _ in 0..2 {
+            let reply = kit.run(&format!("cache.get {falls}"));
+            assert_eq!(part(&reply, "status"), "miss", "{target}");
+            let reply = kit.run(&format!("cache.explain {falls}"));
+            assert_eq!(part(&reply, "state"), "missing", "{target}");
+            let reply = kit.run(&format!("cache.get {stays}"));
+            assert_eq!(part(&reply, "status"), "null", "{target}");
+            kit.sweep();
+        }
+        assert!(absences(&kit) < before, "{target}");
+        kit.run("cache.invalidate tag t:elsewhere");
+        kit.run(&format!("cache.null {falls}"));
+        kit.sweep();
+        let reply = kit.run(&format!("cache.get {falls}"));
+        assert_eq!(part(&reply, "status"), "null", "{target}");
+    }
+}
+
+#[test]
 fn a_soft_invalidation_makes_stale_where_the_policy_gives_grace() {
     let mut one = kit(&["p a:* ttl 1m stale 10s tag t", "q b:* ttl 1m tag t"]);
     let mut two = one.another();
@@ -792,6 +838,128 @@ fn a_deadline_that_a_client_gives_while_keys_are_settled_stays() {
     kit.policy("p a:* ttl 10s ttl-max 30s");
     kit.sweep();
     check(&mut kit, &[("pttl a:1", ":10000"), ("pttl a:2", ":30000")]);
+}
+
+#[test]
+fn an_explanation_blames_no_policy_that_is_not_in_force() {
+    for options in ["enabled shadow", "enabled no", "rollout 0%", "users bob"] {
+        let mut kit = kit(&[&format!("p a:* ttl 1s null-value N {options}")]);
+        kit.run("set a:1 v");
+        let reply = kit.run("cache.explain a:1");
+        assert!(part(&reply, "decision").contains("not in force"), "{reply}");
+    }
+}
+
+#[test]
+fn explicit_tags_go_along_with_a_key() {
+    for policy in ["p a:* ttl 10m", "p other:* ttl 10m"] {
+        for (way, db, name) in [
+            ("rename a:1 a:2", 0, "a:2"),
+            ("copy a:1 a:2", 0, "a:2"),
+            ("copy a:1 a:1 db 3", 3, "a:1"),
+            ("move a:1 3", 3, "a:1"),
+            ("swapdb 0 3", 3, "a:1"),
+        ] {
+            let mut kit = kit(&[policy]);
+            kit.run("cache.set a:1 v tags 1 g");
+            kit.run(way);
+            check(
+                &mut kit,
+                &[
+                    (&format!("select {db}"), "+OK"),
+                    (&format!("exists {name}"), ":1"),
+                ],
+            );
+            kit.run("cache.invalidate tag g");
+            assert_eq!(
+                kit.run(&format!("exists {name}")),
+                ":0\r\n",
+                "{way}, {policy}"
+            );
+        }
+    }
+    let mut kit = Kit::new();
+    kit.run("cache.set a v tags 1 g");
+    kit.run("rename a b");
+    kit.run("cache.invalidate tag g");
+    check(&mut kit, &[("exists b", ":0")]);
+}
+
+#[test]
+fn what_was_invalidated_does_not_come_back_as_databases_change_places() {
+    for target in [
+        "prefix a:",
+        "pattern a:*1",
+        "tag t",
+        "tag g",
+        "policy p SOFT",
+    ] {
+        let mut kit = kit(&["p a:* tag t"]);
+        kit.run("cache.set a:1 v tags 1 g");
+        kit.run("cache.null a:11");
+        kit.run("select 5");
+        kit.run("cache.set a:1 other tags 1 g");
+        kit.run("select 0");
+        kit.run(&format!("cache.invalidate {target}"));
+        kit.run("swapdb 0 5");
+        for _ in 0..2 {
+            check(
+                &mut kit,
+                &[
+                    ("get a:1", "$5 other"),
+                    ("select 5", "+OK"),
+                    ("exists a:1", ":0"),
+                ],
+            );
+            assert_eq!(get(&mut kit, "cache.get a:1").0, "miss", "{target}");
+            if target != "tag g" {
+                assert_eq!(get(&mut kit, "cache.get a:11").0, "miss", "{target}");
+            }
+            kit.run("select 0");
+            kit.sweep();
+        }
+    }
+}
+
+#[test]
+fn nothing_falls_where_an_origin_has_nothing_for_who_missed() {
+    let mut kit = kit(&["p a:* lease 5s cascade list:*"]);
+    kit.run("set list:1 v");
+    let token = part(&kit.run("cache.get a:1"), "token");
+    kit.run(&format!("cache.fillnull a:1 {token} px 10"));
+    kit.run("get a:2");
+    kit.run("cache.null a:2 px 10");
+    assert_eq!(kit.run("exists list:1"), ":1\r\n");
+    pass(20);
+    for key in ["a:1", "a:2"] {
+        let reply = kit.run(&format!("cache.explain {key}"));
+        assert_eq!(part(&reply, "reason"), "never_seen");
+    }
+    let figures = figures(&kit, "p");
+    assert_eq!((figures.leases_filled, figures.leases_removed), (2, 0));
+    // Who says so without having asked removes what there may be.
+    kit.run("cache.null a:3");
+    assert_eq!(kit.run("exists list:1"), ":0\r\n");
+}
+
+#[test]
+fn every_token_that_is_refused_is_counted() {
+    let mut kit = kit(&["p a:*"]);
+    for i in 0..50 {
+        let reply = kit.run(&format!("cache.fill a:{i} 1 v"));
+        assert!(reply.starts_with("-NOLEASE"));
+    }
+    assert_eq!(figures(&kit, "p").token_refusals, 50);
+}
+
+#[test]
+fn what_stands_for_an_absence_is_explained_by_null_ttl() {
+    let mut kit = kit(&["p a:* ttl 10m null-value NONE null-ttl 5s"]);
+    kit.run("set a:1 NONE");
+    kit.run("set a:2 v");
+    let decision = |kit: &mut Kit, key| part(&kit.run(&format!("cache.explain {key}")), "decision");
+    assert!(decision(&mut kit, "a:1").contains("null-ttl"));
+    assert!(decision(&mut kit, "a:2").contains("the policy's ttl"));
 }
 
 #[test]

@@ -58,14 +58,14 @@ pub(super) fn fill_null(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     if !ctx.txn.holds_lease(&key, token) {
         return Err(NO_LEASE.into_error());
     }
-    remember_absence(ctx, &key, until_ms)
+    remember_absence(ctx, &key, until_ms, true)
 }
 
 /// CACHE.NULL key [EX s | PX ms | EXAT s | PXAT ms]
 pub(super) fn null(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let key = ctx.args.key()?;
     let until_ms = until(ctx)?;
-    remember_absence(ctx, &key, until_ms)
+    remember_absence(ctx, &key, until_ms, false)
 }
 
 struct Text(&'static str);
@@ -206,8 +206,9 @@ fn remember_absence(
     ctx: &mut Ctx<'_, '_>,
     key: &Key<'_>,
     until_ms: Option<u64>,
+    answers: bool,
 ) -> Result<(), Error> {
-    let Some(until_ms) = ctx.txn.fill_null(key, until_ms) else {
+    let Some(until_ms) = ctx.txn.fill_null(key, until_ms, answers) else {
         return Err(Error::new(
             "ERR the key is larger than the share of memory for absences (null-max)",
         ));

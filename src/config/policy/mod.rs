@@ -26,6 +26,8 @@ pub const NAME_MAX: usize = 64;
 pub const LIST_MAX: usize = 32;
 /// The longest time of any option: ten years, in milliseconds.
 pub const TIME_MAX_MS: u64 = 3650 * 24 * 3600 * 1000;
+/// The longest grace, in milliseconds: entries know theirs in 32 bits.
+pub const STALE_MAX_MS: u64 = u32::MAX as u64;
 /// How long a lease lasts under `stale` where `lease` is not said, in milliseconds.
 pub const STALE_LEASE_MS: u64 = 5_000;
 /// How long an absence is remembered where `null-ttl` is not said, in milliseconds.
@@ -209,7 +211,11 @@ const FIELDS: &[Field] = &[
                 let name = std::str::from_utf8(name).map_err(|_| "a user's name is text")?;
                 add(&mut p.users, name.into())?;
             }
-            Ok(())
+            // A list that names nobody is not one that lets everybody in.
+            match p.users.is_empty() {
+                true => Err("it names nobody".into()),
+                false => Ok(()),
+            }
         },
         show: |p| match p.users.is_empty() {
             true => Vec::new(),
@@ -355,6 +361,9 @@ impl Policy {
         }
         if self.idle && self.stale_ms > 0 {
             return Err("idle and stale exclude each other".into());
+        }
+        if self.stale_ms > STALE_MAX_MS {
+            return Err("stale is 49 days at most".into());
         }
         if self.lease_wait_ms > 0 && self.effective_lease_ms() == 0 {
             return Err("lease-wait needs a lease".into());
@@ -574,6 +583,8 @@ mod tests {
             ("p * enabled maybe", "yes, no, shadow"),
             ("p a:* tag {2}", "'{2}' does not exist"),
             ("p * ttl-min 2s ttl-max 1s", "above"),
+            ("p * users ,", "names nobody"),
+            ("p * stale 50d", "49 days at most"),
             ("p * adaptive yes", "needs a ttl"),
             ("p * lease-wait 1s", "needs a lease"),
             ("p a[ ttl 1s", "not closed"),

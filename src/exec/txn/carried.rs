@@ -1,6 +1,7 @@
 //! Entries on their way to another key or database.
 
 use crate::store::entry::{Draft, Entry, NewValue, Value};
+use smallvec::SmallVec;
 
 /// An entry on its way to another key or database.
 pub(super) struct Carried {
@@ -10,6 +11,8 @@ pub(super) struct Carried {
     pub deadline: Option<u64>,
     raw: bool,
     access: u32,
+    /// Digests of explicit tags.
+    tags: SmallVec<[u64; 4]>,
 }
 
 impl Carried {
@@ -30,14 +33,22 @@ impl Carried {
             deadline: entry.deadline(),
             raw: entry.is_raw(),
             access: entry.access(),
+            tags: entry.tags(),
         }
     }
 
+    /// Whether it has explicit tags.
+    pub fn is_tagged(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
+    /// What is to be placed under a key.
     pub fn draft<'a>(&'a mut self, key: &'a [u8]) -> Draft<'a> {
         Draft {
             deadline: self.deadline,
             raw: self.raw,
             access: self.access,
+            tags: &self.tags,
             ..Draft::new(key, self.value.take().unwrap_or(NewValue::Str(&self.text)))
         }
     }

@@ -266,7 +266,7 @@ impl<'a> Txn<'a> {
         let entries = owner
             .table(db, TableId::values(slot))
             .map_or(0, |t| t.len());
-        let Some(kept) = owner.known_mut(slot) else {
+        let Some(kept) = owner.known_or_made(slot) else {
             return false;
         };
         let was_null = kept
@@ -482,9 +482,9 @@ impl<'a> Txn<'a> {
         }
         let owner = self.locked.shard_mut(shard);
         let sequence = owner.next_sequence();
-        let kept = owner.kept_mut(slot);
-        let nulls = kept.nulls(db);
-        if nulls.is_some_and(|n| n.get(key.digest, key.bytes, now_ms).is_some()) {
+        let is_null = self.absent_until(shard, slot, db, key).is_some();
+        let kept = self.locked.shard_mut(shard).kept_mut(slot);
+        if is_null {
             kept.figures.null_hits += 1;
             return;
         }
@@ -871,7 +871,7 @@ impl<'a> Txn<'a> {
         };
         let asked = draft.deadline;
         let draft = Draft {
-            note: (slot > 0).then_some(&note),
+            note: (slot > 0 || !draft.tags.is_empty()).then_some(&note),
             epoch: self.plain_epoch,
             deadline: decided.deadline,
             ..draft

@@ -10,8 +10,11 @@ use crate::exec::args::Key;
 use crate::exec::effect::{Event, Removal};
 use crate::store::entry::{Note, mark};
 use crate::store::figures::Reason;
-use crate::store::invalidation::{Cause, Invalidations, Target, Verdict, tag_digest};
+use crate::store::invalidation::{Cause, Invalidations, Target, Verdict};
 use crate::store::rules::{Slot, TableId};
+
+/// Chunks of absences that are looked through under one lock: some 200 keys each.
+const CHUNKS: usize = 2;
 
 impl Txn<'_> {
     /// An entry is older than the last invalidation: is that about it?
@@ -113,28 +116,23 @@ impl Txn<'_> {
         self.keyspace.invalidations().read().count(id, entries);
     }
 
-    /// Forgets absences that an invalidation concerns. Needs the whole keyspace.
-    pub(in crate::exec) fn forget_nulls(&mut self, target: &Target, db: u32) {
-        let tags: Vec<u64> = match target {
-            Target::Tags(tags) => tags.iter().map(|t| tag_digest(db, t)).collect(),
-            _ => Vec::new(),
-        };
-        for i in 0..self.shards() {
-            let shard = self.shard(i);
-            let rules = shard.rules.clone();
-            for (slot, kept) in shard.all_kept_mut() {
-                let Some(nulls) = kept.nulls_mut(db) else {
-                    continue;
-                };
-                let policy = rules.get(slot);
-                nulls.retain(|key| match target {
-                    Target::Prefix(prefix) => key.starts_with(prefix),
-                    Target::Pattern(pattern) => pattern.matches(key),
-                    Target::Tags(_) => policy.is_some_and(|p| has_tag(p, key, db, &tags)),
-                    Target::Keys(_) | Target::Policy(..) => false,
+    /// Forgets some of a shard's absences that were invalidated before an epoch; true
+    /// where there are more to be looked at.
+    pub(in crate::exec) fn sweep_absences(&mut self, index: usize, began: u32) -> bool {
+        let (keyspace, epochs) = (self.keyspace, (began, self.epoch));
+        let invalidations = keyspace.invalidations().read();
+        let shard = self.shard(index);
+        let rules = shard.rules.clone();
+        let mut more = false;
+        for (slot, kept) in shard.all_kept_mut() {
+            let policy = rules.get(slot).map(|p| (slot, &**p));
+            for (db, nulls) in kept.all_nulls_mut() {
+                more |= nulls.sweep(epochs, CHUNKS, |key, epoch| {
+                    invalidations.concerns(db, key, policy, epoch)
                 });
             }
         }
+        more
     }
 
     /// Takes a policy's keys out of one shard, all at once; returns how many there were.
@@ -182,16 +180,4 @@ pub(super) fn softened(
     note.grace_ms = (stale_ms + (now_ms - deadline)).min(u32::MAX.into()) as u32;
     note.marks |= mark::SOFT;
     (stale_ms > 0).then_some((deadline, note))
-}
-
-/// Whether a policy gives a key one of these tags, which are known by their digests.
-fn has_tag(policy: &Policy, key: &[u8], db: u32, tags: &[u64]) -> bool {
-    let Some(captures) = policy.pattern.captures(key) else {
-        return false;
-    };
-    let mut own = policy
-        .tags
-        .iter()
-        .map(|t| tag_digest(db, &t.fill(&captures)));
-    own.any(|tag| tags.contains(&tag))
 }

@@ -16,6 +16,7 @@ use crate::exec::args::Key;
 use crate::exec::effect::Event;
 use crate::store::entry::{Draft, Entry, NewValue, Note, mark};
 use crate::store::invalidation::Verdict;
+use crate::store::nulls::Marker;
 use crate::store::rules::{Rules, Slot, TableId, TooMany};
 use crate::store::shard::{DATED_MAX, Settling, Shard};
 
@@ -245,9 +246,10 @@ impl Txn<'_> {
         owner.is_plain = false;
         let slot = owner.rules.slot_of(key.bytes);
         let most = self.null_bytes_of(shard, slot, db);
+        let epoch = self.epoch;
         let kept = self.shard_of(shard).kept_mut(slot);
         let nulls = kept.make_nulls(db);
-        let is_kept = nulls.insert(key.bytes, until_ms, now_ms, most);
+        let is_kept = nulls.insert(key.bytes, Marker { until_ms, epoch }, now_ms, most);
         kept.figures.nulls_evicted += std::mem::take(&mut nulls.evicted);
         is_kept
     }

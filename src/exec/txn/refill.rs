@@ -36,6 +36,7 @@ use crate::exec::effect::Event;
 use crate::store::entry::{Entry, NewValue, Note, mark};
 use crate::store::figures::Reason;
 use crate::store::lease::{Asking, Lease, Turn};
+use crate::store::nulls::Marker;
 use crate::store::rules::{Slot, TableId};
 
 /// What a read found.
@@ -199,9 +200,7 @@ impl Txn<'_> {
             token: None,
         };
         let (db, now_ms) = (self.db, self.now_ms);
-        let kept = self.locked.shard(shard).kept(slot);
-        let nulls = kept.and_then(|k| k.nulls(db));
-        if nulls.is_some_and(|n| n.get(key.digest, key.bytes, now_ms).is_some()) {
+        if self.absent_until(shard, slot, db, key).is_some() {
             self.locked
                 .shard_mut(shard)
                 .kept_mut(slot)
@@ -211,6 +210,7 @@ impl Txn<'_> {
             self.record(db, key.bytes, Event::MISS);
             return absent(Status::Null);
         }
+        let kept = self.locked.shard(shard).kept(slot);
         let departed = kept.and_then(|k| k.departed.get(identity(db, key.digest)));
         let why = departed.map_or(Reason::Unknown, |r| r.why);
         let lease_ms = policy.map_or(0, |p| p.policy().effective_lease_ms());
@@ -417,7 +417,7 @@ impl Txn<'_> {
     /// Whether a group that a key belongs to was invalidated after an epoch.
     fn is_invalidated_since(&self, key: &Key<'_>, slot: Slot, policy: &Policy, epoch: u32) -> bool {
         let invalidations = self.keyspace.invalidations().read();
-        invalidations.concerns(self.db, key.bytes, (slot, policy), epoch)
+        invalidations.concerns(self.db, key.bytes, Some((slot, policy)), epoch)
     }
 
     /// Whether a token is good for a key.
@@ -427,7 +427,7 @@ impl Txn<'_> {
         let owner = self.shard_for(key);
         let slot = key.slot(&owner.rules);
         let policy = owner.rules.get(slot).cloned();
-        let Some(kept) = owner.known_mut(slot) else {
+        let Some(kept) = owner.known_or_made(slot) else {
             return false;
         };
         let lease = kept.leases.get(identity, now_ms).copied();
@@ -450,15 +450,34 @@ impl Txn<'_> {
 
     /// Remembers that the origin has no such key, until a time in Unix milliseconds;
     /// what was there goes. Returns until when, or `None` where there is no room for it.
-    pub fn fill_null(&mut self, key: &Key<'_>, until_ms: Option<u64>) -> Option<u64> {
-        let db = self.db;
+    /// Who had missed the key, or `answers` a lease, tells what it found: where nothing is
+    /// there, nothing is removed, and nothing falls with it.
+    pub fn fill_null(
+        &mut self,
+        key: &Key<'_>,
+        until_ms: Option<u64>,
+        answers: bool,
+    ) -> Option<u64> {
+        let (db, now_ms) = (self.db, self.now_ms);
         let shard = self.keyspace.shard_of(key.digest);
-        if let Some(found) = self.find(key) {
-            self.remove(key, found, Event::DEL);
-        } else {
-            self.remove_absent(key, Reason::Deleted);
+        let identity = identity(db, key.digest);
+        let owner = self.shard_of(shard);
+        let slot = key.slot(&owner.rules);
+        if let Some(kept) = owner.known_mut(slot)
+            && kept.leases.end(identity).is_some()
+        {
+            kept.figures.leases_filled += 1;
         }
-        let now_ms = self.now_ms;
+        let reader = self.caller.reader.as_deref_mut();
+        let miss = reader.and_then(|reader| reader.take_miss(identity));
+        let is_refill = answers || miss.is_some();
+        match self.find(key) {
+            Some(found) => self.remove(key, found, Event::DEL),
+            None if is_refill && !self.is_stale(shard, key) => {}
+            None => {
+                self.remove_absent(key, Reason::Deleted);
+            }
+        }
         let owner = self.shard_of(shard);
         owner.is_plain = false;
         let slot = key.slot(&owner.rules);
@@ -472,20 +491,14 @@ impl Txn<'_> {
             None => now_ms + default,
         };
         let most = self.null_bytes_of(shard, slot, db);
+        let epoch = self.epoch;
         let kept = self.shard_of(shard).kept_mut(slot);
         let nulls = kept.make_nulls(db);
-        let is_kept = nulls.insert(key.bytes, until_ms, now_ms, most);
+        let is_kept = nulls.insert(key.bytes, Marker { until_ms, epoch }, now_ms, most);
         let evicted = std::mem::take(&mut nulls.evicted);
         kept.figures.nulls_evicted += evicted;
         kept.figures.null_fills += u64::from(is_kept);
-        if kept.leases.end(identity(db, key.digest)).is_some() {
-            kept.figures.leases_filled += 1;
-        }
-        if let Some(miss) = self
-            .caller
-            .reader
-            .as_deref_mut()
-            .and_then(|r| r.take_miss(identity(db, key.digest)))
+        if let Some(miss) = miss
             && slot > 0
         {
             let kept = self.locked.shard_mut(shard).kept_mut(slot);
@@ -496,13 +509,36 @@ impl Txn<'_> {
         is_kept.then_some(until_ms)
     }
 
+    /// Whether what is under a key is past its lifetime, in its grace.
+    fn is_stale(&mut self, shard: usize, key: &Key<'_>) -> bool {
+        !self.shard_of(shard).is_plain && matches!(self.sight(shard, self.db, key), Sight::Stale(_))
+    }
+
     /// Until when a key is known to be absent, in Unix milliseconds.
     pub fn null_until(&mut self, key: &Key<'_>) -> Option<u64> {
-        let (db, now_ms) = (self.db, self.now_ms);
-        let owner = self.shard_for(key);
-        let slot = key.slot(&owner.rules);
+        let slot = key.slot(&self.shard_for(key).rules);
+        let shard = self.keyspace.shard_of(key.digest);
+        self.absent_until(shard, slot, self.db, key)
+    }
+
+    /// Likewise, for a key of a policy. What has been invalidated since is not known
+    /// any more.
+    pub(super) fn absent_until(
+        &self,
+        shard: usize,
+        slot: Slot,
+        db: u32,
+        key: &Key<'_>,
+    ) -> Option<u64> {
+        let owner = self.locked.shard(shard);
         let nulls = owner.kept(slot)?.nulls(db)?;
-        nulls.get(key.digest, key.bytes, now_ms)
+        let marker = nulls.get(key.digest, key.bytes, self.now_ms)?;
+        let is_gone = marker.epoch != self.epoch && {
+            let policy = owner.rules.get(slot).map(|p| (slot, &**p));
+            let invalidations = self.keyspace.invalidations().read();
+            invalidations.concerns(db, key.bytes, policy, marker.epoch)
+        };
+        (!is_gone).then_some(marker.until_ms)
     }
 
     /// A read of a key near its end: is it to be announced for a refill?
@@ -653,9 +689,7 @@ impl Txn<'_> {
         };
         let entry = found.map(|found| self.entry(found));
         let note = entry.and_then(|e| e.note());
-        let null_until = kept
-            .and_then(|k| k.nulls(db))
-            .and_then(|n| n.get(key.digest, key.bytes, now_ms));
+        let null_until = self.absent_until(shard, slot, db, key);
         let state = match (sight, null_until) {
             (Sight::Fresh(_), _) if note.is_some_and(|n| n.marks & mark::NULL != 0) => State::Null,
             (Sight::Fresh(_), _) => State::Fresh,

@@ -10,7 +10,8 @@ use crate::exec::args::Key;
 use crate::exec::effect::Event;
 use crate::store::entry::{Entry, Note, mark};
 use crate::store::invalidation::{Verdict, tag_digest};
-use crate::store::rules::TableId;
+use crate::store::nulls::Marker;
+use crate::store::rules::{Slot, TableId};
 use crate::store::shard::{DATED_MAX, Settling, Shard};
 
 /// Entries looked at by one step of [`Txn::settle_slice`], about.
@@ -243,9 +244,9 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The digests of tags in the current database.
+    /// The digests of tags.
     pub fn tag_digests(&self, tags: &[&[u8]]) -> Vec<u64> {
-        tags.iter().map(|tag| tag_digest(self.db, tag)).collect()
+        tags.iter().map(|tag| tag_digest(tag)).collect()
     }
 }
 
@@ -262,6 +263,22 @@ impl Hiding<'_> {
     pub fn hides(&self, shard: &Shard, db: u32, id: TableId, entry: &Entry<'_>) -> bool {
         entry.deadline().is_some_and(|ms| ms <= self.over_ms)
             || self.verdict(shard, db, id, entry) != Verdict::Untouched
+    }
+
+    /// Whether an absence that was met is not known any more.
+    pub fn hides_absence(
+        &self,
+        shard: &Shard,
+        db: u32,
+        slot: Slot,
+        key: &[u8],
+        marker: Marker,
+    ) -> bool {
+        marker.epoch != self.epochs.0 && {
+            let policy = shard.rules.get(slot).map(|p| (slot, &**p));
+            let invalidations = self.keyspace.invalidations().read();
+            invalidations.concerns(db, key, policy, marker.epoch)
+        }
     }
 
     /// What invalidations say of an entry that was met.
