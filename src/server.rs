@@ -218,8 +218,9 @@ async fn serve(
         let end = tokio::select! {
             loaded = &mut loaded, if engine.loading.is_on() => {
                 if let Err(message) = loaded {
-                    warning!("{message}");
                     remove_files(pid_file, sockets);
+                    // The last that it says is why.
+                    warning!("{message}");
                     return 1;
                 }
                 begin_to_serve(&engine);
@@ -483,6 +484,10 @@ fn read_snapshot(engine: &Engine, path: &Path) -> Result<(), String> {
             Ok(())
         }
         Err(refusal) => {
+            warning!("{refusal}");
+            if refusal.is_damage() {
+                warning!("Terminating server after rdb file reading failure.");
+            }
             let path = path.display();
             Err(format!(
                 "Fatal error loading the DB {path}: {refusal}. Exiting."

@@ -334,6 +334,14 @@ pub enum Refusal {
     Field(&'static str, Wrong),
 }
 
+impl Refusal {
+    /// Whether the file is damaged, rather than of another kind or not for this server.
+    pub fn is_damage(&self) -> bool {
+        use ReadError::{Frame, Sum, Value};
+        matches!(self, Refusal::Read(Value(..) | Frame(..) | Sum(..)))
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -509,7 +517,10 @@ impl Loading<'_> {
             Piece::Database(number) => txn.db = self.database(number)?,
             Piece::EmptyKey(key) => {
                 self.summary.empty += 1;
-                crate::warning!("The RDB has an empty key: {}", key.escape_ascii());
+                crate::warning!(
+                    "Loading the RDB, skipping empty key: {}",
+                    key.escape_ascii()
+                );
             }
             Piece::Entry {
                 key,

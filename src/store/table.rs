@@ -581,12 +581,22 @@ impl Table {
     }
 
     fn set_timer(&mut self, place: Place, timer: Timer, now_ms: u64) {
-        let bits = self.slot_mut(place);
-        *bits = *bits & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
-        let due = due_tick(timer, now_ms);
+        // Nothing is written that stays the same: a line that one processor writes all
+        // others have to fetch again, and the directory's is everybody's.
+        let before = self.slot(place);
+        let bits = before & !(0xfff << TIMER_AT) | u64::from(timer.bits()) << TIMER_AT;
+        if bits != before {
+            *self.slot_mut(place) = bits;
+        }
+        if !timer.is_set() {
+            return;
+        }
         let (first, _) = self.group(place.segment as usize);
         let segment = &mut self.directory[first];
-        segment.due = earlier(segment.due, due);
+        let due = earlier(segment.due, due_tick(timer, now_ms));
+        if due != segment.due {
+            segment.due = due;
+        }
     }
 
     /// Counts an entry, and says when something in it is due.

@@ -173,6 +173,8 @@ pub enum ReadError {
     Signature,
     /// Of this version none is read.
     Version(u32),
+    /// Of this type there is nothing, as far as is known of the RDB's version.
+    Type(u8, u16),
     /// A value is none; where it ends, in bytes from the start, and its type.
     Value(u64, u8, LoadError),
     /// Something between the values is wrong.
@@ -188,13 +190,21 @@ impl fmt::Display for ReadError {
             ReadError::Version(version) => {
                 write!(f, "Can't handle RDB format version {version}")
             }
+            ReadError::Type(kind, version) if FOREIGN.contains(version) => write!(
+                f,
+                "Can't handle foreign type or opcode {kind} in RDB with version {version}"
+            ),
+            ReadError::Type(kind, _) => write!(
+                f,
+                "Unknown type or opcode when loading DB. Unrecoverable error, aborting now. It is {kind}"
+            ),
             ReadError::Value(at, kind, error) => {
                 write!(f, "{error}: a value of type {kind} before offset {at}")
             }
             ReadError::Frame(at, error) => write!(f, "{error}: before offset {at}"),
             ReadError::Sum(expected, found) => write!(
                 f,
-                "Wrong RDB checksum expected: ({expected:x}) but got ({found:x}). Aborting now."
+                "Wrong RDB checksum expected: ({expected:x}) but got ({found:x}). Aborting now. RDB CRC error"
             ),
         }
     }
@@ -340,8 +350,7 @@ impl<R: Read> Reader<R> {
         let (deadline, usage) = (self.deadline.take(), self.usage.take());
         let is_foreign = FOREIGN.contains(&self.version) && kind >= FOREIGN_TYPE_MIN;
         if is_foreign || kind > kind::LAST {
-            let error = LoadError::UnknownType(kind);
-            return Err(ReadError::Frame(self.bytes(), error));
+            return Err(ReadError::Type(kind, self.version));
         }
         let key = self.framed(Input::string)?;
         match super::load(kind, &mut self.input, &self.rules) {
