@@ -114,8 +114,8 @@ impl<'a> Batch<'a> {
 
 /// Somebody who sees each command of a batch come and go.
 pub trait Escort {
-    /// The command with this number is about to run.
-    fn before(&mut self, number: usize);
+    /// The next command is about to run.
+    fn before(&mut self);
 
     /// It has run, and was answered behind all before it. False: no other is to run.
     fn after(&mut self, session: &mut Session, out: &mut Output) -> bool;
@@ -124,7 +124,7 @@ pub trait Escort {
 /// Nobody does.
 impl Escort for () {
     #[inline]
-    fn before(&mut self, _: usize) {}
+    fn before(&mut self) {}
 
     #[inline]
     fn after(&mut self, _: &mut Session, _: &mut Output) -> bool {
@@ -185,7 +185,7 @@ pub fn run_escorted(
             stopwatch.share(engine, worker);
         }
         let mark = out.len();
-        escort.before(i);
+        escort.before();
         let target = if session.reply_mode == ReplyMode::On {
             run_one(engine, session, &call, out, now_ms)
         } else {

@@ -157,11 +157,18 @@ impl Effect {
     pub fn recycle(mut self: Box<Effect>) {
         self.clear();
         (self.by, self.is_apart, self.is_relayed) = (0, false, false);
-        let is_small = self.commands.bytes.capacity() <= KEPT_BYTES
-            && self.changes.capacity() * size_of::<Change>() <= KEPT_BYTES;
-        if is_small {
+        if self.held_bytes() <= KEPT_BYTES {
             SPARE.set(Some(self));
         }
+    }
+
+    /// The memory that an empty one holds on to.
+    fn held_bytes(&self) -> usize {
+        fn of<T>(items: &Vec<T>) -> usize {
+            items.capacity() * size_of::<T>()
+        }
+        let ends = self.commands.ends.capacity() * size_of::<(u32, usize)>();
+        of(&self.changes) + of(&self.reads) + of(&self.commands.bytes) + ends
     }
 
     /// Whether it is not worth anybody's while.
@@ -407,5 +414,27 @@ impl Effects {
         for consumer in self.consumers.read().iter() {
             consumer.observe(effect);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_effect_is_kept_for_its_memory_and_a_large_one_is_not() {
+        let mut effect = Effect::take();
+        (effect.by, effect.is_relayed) = (7, true);
+        effect.tell::<&[u8]>(3, &[]);
+        let place = &raw const *effect;
+        effect.recycle();
+        let mut again = Effect::take();
+        assert_eq!(&raw const *again, place);
+        assert_eq!(*again, Effect::default());
+        for _ in 0..KEPT_BYTES {
+            again.reads.push((0, Box::default()));
+        }
+        again.recycle();
+        assert_eq!(Effect::take().held_bytes(), Effect::default().held_bytes());
     }
 }

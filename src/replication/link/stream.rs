@@ -349,7 +349,7 @@ impl<'a> Link<'a> {
         let mut escort = Carrier {
             attempt,
             client: &self.client,
-            batch_bytes: input,
+            input,
             lengths,
             ran: 0,
             bytes: 0,
@@ -500,7 +500,8 @@ fn gather<'i>(input: &'i [u8], batch: &mut Batch<'i>, lengths: &mut SmallVec<[us
 struct Carrier<'a> {
     attempt: &'a Attempt,
     client: &'a Client,
-    batch_bytes: &'a [u8],
+    /// Begins with the batch.
+    input: &'a [u8],
     lengths: SmallVec<[usize; BATCH_MAX]>,
     /// Commands that have run, and their bytes.
     ran: usize,
@@ -511,12 +512,12 @@ struct Carrier<'a> {
 
 impl Carrier<'_> {
     fn frame(&self) -> &[u8] {
-        &self.batch_bytes[self.bytes..][..self.lengths[self.ran]]
+        &self.input[self.bytes..][..self.lengths[self.ran]]
     }
 }
 
 impl Escort for Carrier<'_> {
-    fn before(&mut self, _: usize) {
+    fn before(&mut self) {
         let leader = &self.attempt.leader;
         leader.ready(self.client.id, self.frame(), self.db);
     }
