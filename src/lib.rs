@@ -30,6 +30,9 @@
 //!   data. **Knows no** snapshot's format.
 //! * [`cluster`]: which nodes there are, who serves which slot, and the file that keeps
 //!   it. **Knows no** key.
+//! * [`script`]: Lua, what scripts may see and call, the scripts and libraries that are
+//!   known. **Knows no** connection. What is unsafe about lending a script's caller to Lua
+//!   is in one file.
 //! * [`observe`]: renders what the layers count. **Counts nothing itself.**
 //! * [`command`]: the families, one a file: rows and handlers.
 //! * [`net`]: sockets, connections, workers. **Knows neither** store nor commands.
@@ -68,6 +71,7 @@ pub mod persist;
 pub mod protocol;
 pub mod pubsub;
 pub mod replication;
+pub mod script;
 pub mod server;
 pub mod simulate;
 pub mod store;

@@ -25,6 +25,7 @@ use crate::exec::txn::Txn;
 use crate::exec::{client_eviction, files, latency, logging, room, saving, sweep};
 use crate::net::acceptors::Acceptors;
 use crate::net::listener::{self, Listener};
+use crate::net::stand_in;
 use crate::net::worker::{self, Handle};
 use crate::observe::http;
 use crate::persist::rdb;
@@ -398,6 +399,7 @@ fn remove_files(pid_file: Option<PathBuf>, sockets: Vec<PathBuf>) {
 
 /// The data is there: begins with what depends on it.
 fn begin_to_serve(engine: &Arc<Engine>) {
+    stand_in::provide(engine);
     settle_cluster(engine);
     if let Some(primary) = engine.settings.replica_of() {
         let _held = engine.keyspace.lock_all();

@@ -276,6 +276,7 @@ fn reload(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     }
     if !keeps {
         super::database::empty(ctx);
+        ctx.txn.libraries().replace(Vec::new());
     }
     let databases = engine.databases();
     let present = match merges {

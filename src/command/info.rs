@@ -4,6 +4,7 @@ use crate::exec::context::Ctx;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, category, flag::*};
 use crate::observe::info;
 use crate::protocol::error::Error;
+use crate::script::Scripting;
 
 /// The family.
 pub const SPECS: &[Spec] = &[Spec::new("info", -1, info)
@@ -29,6 +30,8 @@ pub const SPECS: &[Spec] = &[Spec::new("info", -1, info)
 
 fn info(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     ctx.session.publish();
+    // The libraries of a snapshot that was just read count, though none has been called.
+    ctx.engine.service::<Scripting>().counts(ctx.engine);
     let text = info::render(ctx.engine, ctx.txn, ctx.args.rest());
     ctx.reply.verbatim("txt", text.as_bytes());
     Ok(())

@@ -41,6 +41,7 @@ mod pubsub;
 mod replication;
 mod save;
 mod scan;
+mod script;
 mod server;
 mod set;
 mod sort;
@@ -95,6 +96,7 @@ const FAMILIES: &[&[Spec]] = &[
     failover::SPECS,
     cache_stats::SPECS,
     cluster::SPECS,
+    script::SPECS,
     server::SPECS,
 ];
 

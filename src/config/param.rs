@@ -334,7 +334,9 @@ params! {
     // Scripts, events and tracking.
 
     /// Milliseconds.
-    BUSY_REPLY_THRESHOLD: Int("busy-reply-threshold", "5000", 0..=I64_MAX).alias("lua-time-limit");
+    BUSY_REPLY_THRESHOLD: Int("busy-reply-threshold", "5000", 0..=I64_MAX)
+        .alias("lua-time-limit")
+        .in_force();
     LUA_ENABLE_INSECURE_API: Flag("lua-enable-insecure-api", "no")
         .alias("lua-enable-deprecated-api")
         .protected()

@@ -5,8 +5,11 @@
 //! is on its way before any of them runs: names and digests, asking for the
 //! tables' lines; then the lines, asking for the entries; then the commands.
 
+mod called;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -34,9 +37,13 @@ use crate::store::entry::Blob;
 use crate::store::keyspace::Locked;
 use crate::store::rules::{Rules, SlotHint};
 
+pub use called::{Terms, call};
+
 /// From this size on an argument is kept in the memory that it was read into.
 pub use crate::store::entry::BLOB_MIN;
 
+/// Between two looks at why a lock cannot be had.
+const LOCK_PATIENCE: Duration = Duration::from_millis(5);
 /// Commands after which the time is read again within a batch.
 const CLOCK_EVERY: usize = 32;
 
@@ -411,8 +418,9 @@ fn run_one(
             }
             let (keyspace, effects, db) = (&engine.keyspace, &engine.effects, session.db);
             let mut txn = match lock_declared(engine, session, call, spec) {
-                Some(locked) => Txn::new(keyspace, effects, locked, db, now_ms),
-                None => Txn::one_by_one(keyspace, effects, db, now_ms),
+                Ok(Some(locked)) => Txn::new(keyspace, effects, locked, db, now_ms),
+                Ok(None) => Txn::one_by_one(keyspace, effects, db, now_ms),
+                Err(error) => return refuse(engine, session, call, Some(target), error, out),
             };
             if session.leads && session.client.is_killed() {
                 // Somebody else leads by now, or nobody: that was said under these locks.
@@ -548,7 +556,8 @@ fn admit(
         session.closing = Closing::Now;
         return Ok(None);
     }
-    if !room::make(engine, now_ms) && !session.leads {
+    session.has_room = room::make(engine, now_ms);
+    if !session.has_room && !session.leads {
         // What is queued is judged as if it ran: a transaction may read and delete.
         let grows = match (spec.scope, &session.multi) {
             (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::DENYOOM)),
@@ -563,7 +572,7 @@ fn admit(
         admit_listener(session, call, target)?;
     }
     if engine.is_guarded() {
-        admit_guarded(engine, session, spec)?;
+        admit_guarded(engine, session, spec, argv)?;
     }
     if session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(Error::not_in_multi(&full_name(call, target)));
@@ -603,11 +612,15 @@ fn admit_listener(session: &Session, call: &Call<'_>, target: Target) -> Result<
 
 /// Whether a command may run while there may be reason to refuse it.
 #[cold]
-fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), Error> {
+fn admit_guarded(
+    engine: &Engine,
+    session: &Session,
+    spec: &Spec,
+    argv: &[&[u8]],
+) -> Result<(), Error> {
     if session.leads {
         return Ok(());
     }
-    let following = &engine.following;
     // What waits for EXEC is judged by it: what it holds would run.
     let lacks = |needed: u32| match (spec.scope, &session.multi) {
         (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| !q.spec.has(needed)),
@@ -617,19 +630,30 @@ fn admit_guarded(engine: &Engine, session: &Session, spec: &Spec) -> Result<(), 
         (Scope::Queued, Some(multi)) => multi.queued.iter().any(|q| q.spec.has(flag::WRITE)),
         _ => spec.has(flag::WRITE),
     };
+    if engine.busy.is_on() {
+        if ends_in_spite_of(spec, argv) {
+            engine.busy.doom();
+        } else if lacks(flag::ALLOW_BUSY) || spec.name == "shutdown" {
+            return Err(engine.busy.error());
+        }
+    }
     if engine.is_loading() && lacks(flag::LOADING) {
         return Err(Error::LOADING);
     }
     if writes {
         engine.refuse_to_write()?;
     }
-    if following.is_on() {
-        let serves_stale = engine.settings.flag(param::REPLICA_SERVE_STALE_DATA);
-        if !serves_stale && !following.is_linked() && lacks(flag::STALE) {
-            return Err(Error::MASTER_DOWN);
-        }
+    if engine.is_stale() && lacks(flag::STALE) {
+        return Err(Error::MASTER_DOWN);
     }
     Ok(())
+}
+
+/// Whether a command ends the server though a script runs: it keeps nothing, so that
+/// the script need not come to its end.
+pub fn ends_in_spite_of(spec: &Spec, argv: &[&[u8]]) -> bool {
+    let is = |word: &[u8]| argv.iter().any(|w| w.eq_ignore_ascii_case(word));
+    spec.name == "shutdown" && is(b"nosave") && !is(b"save")
 }
 
 /// Whether a web browser was led here: it is cut off at once, password or not,
@@ -696,23 +720,51 @@ fn lock_declared<'t>(
     session: &Session,
     call: &Call<'_>,
     spec: &Spec,
-) -> Option<Locked<'t>> {
+) -> Result<Option<Locked<'t>>, Error> {
     let keyspace = &engine.keyspace;
-    Some(match (spec.scope_of(call.argv), call.keys) {
+    let scope = spec.scope_of(call.argv);
+    Ok(Some(match (scope, call.keys) {
         (Scope::Keys, []) => Locked::None,
         (Scope::Keys, [key]) => {
             let shard = keyspace.shard_of(key.digest);
+            approach(engine, session, shard)?;
             Locked::One(shard, keyspace.lock(shard))
         }
         (Scope::Keys, keys) => {
             let mut shards: SmallVec<[usize; 16]> =
                 keys.iter().map(|k| keyspace.shard_of(k.digest)).collect();
+            approach(engine, session, shards[0])?;
             keyspace.lock_some(&mut shards)
         }
-        (Scope::Each, _) => return None,
-        (Scope::All, _) => keyspace.lock_all(),
-        (Scope::Queued, _) => super::multi::lock_queued(engine, session),
-    })
+        _ => {
+            approach(engine, session, 0)?;
+            match scope {
+                Scope::Each => return Ok(None),
+                Scope::Queued => super::multi::lock_queued(engine, session),
+                _ => keyspace.lock_all(),
+            }
+        }
+    }))
+}
+
+/// Waits until a shard can be had, or a script that has them all runs too long to be
+/// waited for.
+#[inline]
+fn approach(engine: &Engine, session: &Session, shard: usize) -> Result<(), Error> {
+    match engine.busy.is_running() && !session.leads {
+        true => clock::aside(|| wait_for_script(engine, shard)),
+        false => Ok(()),
+    }
+}
+
+#[cold]
+fn wait_for_script(engine: &Engine, shard: usize) -> Result<(), Error> {
+    while !engine.keyspace.is_free_within(shard, LOCK_PATIENCE) {
+        if engine.busy.is_on() && !engine.busy.is_doomed() {
+            return Err(engine.busy.error());
+        }
+    }
+    Ok(())
 }
 
 /// Runs a handler within a transaction, and stops the client where it waits.
@@ -841,14 +893,26 @@ pub(super) fn run_queued<'t>(
         },
         counter: queued.counter,
     };
+    run_within(engine, session, txn, &call, target, out);
+}
+
+/// Runs a command within the transaction of another one.
+fn run_within<'t>(
+    engine: &'t Engine,
+    session: &mut Session,
+    txn: &mut Txn<'t>,
+    call: &Call<'_>,
+    target: Target,
+    out: &mut Output,
+) {
     txn.db = session.db;
-    txn.removes = queued.spec.has(flag::WRITE);
+    txn.removes = target.spec.has(flag::WRITE);
     let (began_ns, mark) = (clock::work_ns(), out.len());
-    call_handler(engine, session, txn, &call, target, out);
+    call_handler(engine, session, txn, call, target, out);
     let ended = Ended {
-        spec: queued.spec,
-        counter: queued.counter,
-        argv: &argv,
+        spec: target.spec,
+        counter: target.counter,
+        argv: call.argv,
         took_ns: clock::work_ns() - began_ns,
         reply: out.len().saturating_sub(mark),
     };

@@ -218,6 +218,13 @@ impl Commands {
         self.ends.len()
     }
 
+    /// Forgets those behind the first ones.
+    pub fn truncate(&mut self, commands: usize) {
+        self.ends.truncate(commands);
+        let end = self.ends.last().map_or(0, |&(_, end)| end);
+        self.bytes.truncate(end);
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::runtime::RuntimeMetrics;
 
+use super::busy::Busy;
 use super::command_log::CommandLog;
 use super::effect::Effects;
 use super::following::Following;
@@ -94,6 +95,8 @@ pub struct Engine {
     pub save_in_background: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// What is known of snapshots.
     pub saving: Saving,
+    /// Whether a script runs too long.
+    pub busy: Arc<Busy>,
     /// What the server knows as a leader.
     pub leading: Arc<Leading>,
     /// What it knows as a follower.
@@ -222,6 +225,29 @@ pub struct Counters {
     pub migrate_links: AtomicU64,
     /// AUTH and HELLO with a wrong password.
     pub auth_failures: AtomicU64,
+    /// Scripts and functions.
+    pub scripts: ScriptFigures,
+}
+
+/// What INFO says of scripts and functions.
+#[derive(Default)]
+pub struct ScriptFigures {
+    /// Bytes that the interpreter of scripts holds.
+    pub script_vm_bytes: AtomicU64,
+    /// Bytes that the interpreter of functions holds.
+    pub function_vm_bytes: AtomicU64,
+    /// Bytes of the scripts that are known.
+    pub script_bytes: AtomicU64,
+    /// How many there are.
+    pub scripts: AtomicU64,
+    /// Bytes of the libraries.
+    pub library_bytes: AtomicU64,
+    /// How many there are.
+    pub libraries: AtomicU64,
+    /// Their functions.
+    pub functions: AtomicU64,
+    /// Scripts that went because there were too many.
+    pub evicted: AtomicU64,
 }
 
 /// Closes all TCP listeners and opens those that the settings name.
@@ -282,6 +308,7 @@ impl Engine {
             announcer: OnceLock::new(),
             save_in_background: OnceLock::new(),
             saving: Saving::default(),
+            busy: Arc::default(),
             leading: Arc::default(),
             following: Arc::default(),
             loading: Loading::default(),
@@ -328,12 +355,20 @@ impl Engine {
     /// Whether it has to be asked if a command may run at this time.
     #[inline]
     pub fn is_guarded(&self) -> bool {
-        !self.saving.is_well() || self.is_guarded.load(Ordering::Relaxed)
+        !self.saving.is_well() || self.is_guarded.load(Ordering::Relaxed) || self.busy.is_on()
     }
 
     /// Whether a snapshot is read: the one of the start, or a followed server's.
     pub fn is_loading(&self) -> bool {
         self.loading.is_on() || self.following.is_loading()
+    }
+
+    /// Whether the data may be old, and is not to be served then.
+    #[inline]
+    pub fn is_stale(&self) -> bool {
+        self.following.is_on()
+            && !self.following.is_linked()
+            && !self.settings.flag(param::REPLICA_SERVE_STALE_DATA)
     }
 
     /// Whether eviction is the followed server's business alone.
@@ -361,6 +396,11 @@ impl Engine {
             return Err(Error::NO_REPLICAS);
         }
         Ok(())
+    }
+
+    /// Says that this thread is a worker's from now on.
+    pub fn be_worker(&self, index: usize) {
+        crate::store::keyspace::be_worker(index);
     }
 
     /// Sums a counter over the workers.

@@ -5,6 +5,7 @@
 //! knows no command by name but those of a transaction's own life.
 
 pub mod args;
+pub mod busy;
 pub mod client_eviction;
 pub mod command_log;
 pub mod context;

@@ -54,6 +54,15 @@ impl Monitors {
         }
     }
 
+    /// Shows a command that is about to run, though commands of its kind are not shown
+    /// when they have.
+    #[inline]
+    pub fn show_now(&self, session: &Session, spec: &Spec, argv: &[&[u8]]) {
+        if self.any.load(Ordering::Relaxed) {
+            self.post(session, spec, argv);
+        }
+    }
+
     #[cold]
     fn post(&self, session: &Session, spec: &Spec, argv: &[&[u8]]) {
         let line = line(session, spec, argv, clock::unix_us());
@@ -86,6 +95,10 @@ fn line(session: &Session, spec: &Spec, argv: &[&[u8]], now_us: u64) -> String {
     let from = match client.is_unix {
         true => format!("unix:{}", client.addr.trim_end_matches(":0")),
         false => client.addr.clone(),
+    };
+    let from = match session.in_script {
+        true => "lua".into(),
+        false => from,
     };
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let mut line = format!("{seconds}.{micros:06} [{} {from}]", session.db).into_bytes();

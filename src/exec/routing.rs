@@ -224,6 +224,20 @@ pub(super) fn admit(
     }
 }
 
+/// As [`admit`], for a command that a script calls, which was let in itself.
+#[cold]
+pub(super) fn admit_called(
+    engine: &Engine,
+    routing: &Routing,
+    session: &mut Session,
+    spec: &'static Spec,
+    argv: &[&[u8]],
+    keys: &[KeyAt],
+) -> Result<(), Error> {
+    session.asking = session.passage.asking;
+    admit(engine, routing, session, spec, argv, keys)
+}
+
 /// Judges a command again that is about to run, where that is necessary; false where it
 /// must not, which its passage says why.
 #[cold]

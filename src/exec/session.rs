@@ -109,8 +109,13 @@ pub struct Session {
     pub closing: Closing,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
-    /// EXEC runs: what is replied is within its reply, and no command can wait.
+    /// Memory was within its limit, or could be brought there, when the command came.
+    pub has_room: bool,
+    /// EXEC or a script runs: what is replied is within its reply, and no command can
+    /// wait.
     pub in_exec: bool,
+    /// A script runs: what runs is what it calls.
+    pub in_script: bool,
     /// The worker whose thread runs its commands.
     pub worker: usize,
     /// What the running command waits for, as it has just said.
@@ -167,7 +172,9 @@ impl Session {
             watch_flag: Arc::new(AtomicBool::new(false)),
             closing: Closing::No,
             no_touch: false,
+            has_room: true,
             in_exec: false,
+            in_script: false,
             asking: false,
             passage: Passage::default(),
             subscriber: false,
@@ -204,6 +211,7 @@ impl Session {
         client.multi.store(queued, Ordering::Relaxed);
         client.multi_bytes.store(bytes, Ordering::Relaxed);
         client.db.store(self.db, Ordering::Relaxed);
+        client.set_authenticated(self.authenticated);
         let watching = self.watching.len() as u32;
         client.watching.store(watching, Ordering::Relaxed);
     }
@@ -293,6 +301,8 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// CLIENT IMPORT-SOURCE.
     pub imports: AtomicBool,
+    /// Has said who it is, or need not.
+    authenticated: AtomicBool,
     /// READONLY.
     pub reads_replicas: AtomicBool,
     /// CLIENT CAPA REDIRECT: it understands being sent to another server.
@@ -388,6 +398,7 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             imports: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
             reads_replicas: AtomicBool::new(false),
             redirectable: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),
@@ -418,6 +429,16 @@ impl Client {
             wishes: AtomicU8::new(0),
             waker: Mutex::new(None),
         }
+    }
+
+    /// Whether it has said who it is, or need not, as far as others know.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
+    }
+
+    /// Says so before its session does.
+    pub fn set_authenticated(&self, authenticated: bool) {
+        self.authenticated.store(authenticated, Ordering::Relaxed);
     }
 
     /// Whether it is the server itself ([`super::own`]).

@@ -171,6 +171,8 @@ pub mod category {
     pub const CONNECTION: u32 = 1 << 18;
     /// About transactions.
     pub const TRANSACTION: u32 = 1 << 19;
+    /// About scripts and functions.
+    pub const SCRIPTING: u32 = 1 << 20;
 }
 
 /// Which shards a command must hold.
@@ -528,7 +530,7 @@ impl Spec {
             all |= category::WRITE;
         }
         // Scripting's commands aside, what reads is in the category of readers.
-        if self.has(flag::READONLY) {
+        if self.has(flag::READONLY) && all & category::SCRIPTING == 0 {
             all |= category::READ;
         }
         if self.has(flag::ADMIN) {

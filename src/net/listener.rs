@@ -100,6 +100,7 @@ pub async fn accept(listener: Listener, engine: Arc<Engine>, workers: Arc<[Handl
                 let worker = &workers[from.worker];
                 // Known from now on, though its worker has not seen it yet.
                 let client = engine.clients.add(from);
+                client.set_authenticated(authenticated);
                 let delivery = Delivery {
                     stream,
                     client,

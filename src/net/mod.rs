@@ -6,5 +6,6 @@
 pub mod acceptors;
 pub mod connection;
 pub mod listener;
+pub mod stand_in;
 pub mod stream;
 pub mod worker;

@@ -53,6 +53,7 @@ where
         .name(format!("worker-{index}"))
         .spawn(move || {
             connection::prepare_thread();
+            engine.be_worker(index);
             let list = engine.settings.text(param::SERVER_CPULIST);
             if let Err(error) = processors::keep_to(&String::from_utf8_lossy(&list)) {
                 warning!("Worker {index} runs on any processor: {error}");

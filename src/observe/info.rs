@@ -5,7 +5,7 @@
 //! what a server says on which that feature rests.
 
 use std::fmt::{Display, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{self as figures, Cache, Row, Warming};
 use super::memory::{Data, Memory, Overshoot, show};
@@ -13,7 +13,7 @@ use super::process::{self, CpuTime};
 use crate::base::{clock, hash, supervisor};
 use crate::cache::limits::RuleStats;
 use crate::config::{Primary, param};
-use crate::exec::engine::{Engine, Worker};
+use crate::exec::engine::{Engine, ScriptFigures, Worker};
 use crate::exec::following::{Phase, seconds_since};
 use crate::exec::pause::Purpose;
 use crate::exec::session::Client;
@@ -231,12 +231,15 @@ fn tls(_: &Source<'_>, lines: &mut Lines) {
     }
 }
 
-fn scripting_engines(_: &Source<'_>, lines: &mut Lines) {
-    lines.zeros(&[
-        "engines_count",
-        "engines_total_used_memory",
-        "engines_total_memory_overhead",
-    ]);
+fn scripting_engines(source: &Source<'_>, lines: &mut Lines) {
+    let scripts = &source.engine.counters.scripts;
+    let held = [&scripts.script_vm_bytes, &scripts.function_vm_bytes];
+    let held: u64 = held.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+    lines.put("engines_count", 1);
+    lines.put("engines_total_used_memory", held);
+    lines.put("engines_total_memory_overhead", 0);
+    let engine = format!("name=LUA,module=lua,abi_version=4,used_memory={held},memory_overhead=0");
+    lines.put("engine_0", engine);
 }
 
 fn clients(source: &Source<'_>, lines: &mut Lines) {
@@ -277,6 +280,25 @@ fn clients(source: &Source<'_>, lines: &mut Lines) {
     lines.put("paused_timeout_milliseconds", left_ms);
 }
 
+/// What scripts and functions take: their interpreters, and what is known of them.
+fn scripting_memory(lines: &mut Lines, scripts: &ScriptFigures) {
+    let count = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+    let [of_scripts, of_functions] =
+        [&scripts.script_vm_bytes, &scripts.function_vm_bytes].map(count);
+    lines.put("used_memory_lua", of_scripts);
+    lines.put("used_memory_vm_eval", of_scripts);
+    lines.put("used_memory_lua_human", show(of_scripts));
+    lines.put("used_memory_scripts_eval", count(&scripts.script_bytes));
+    lines.put("number_of_cached_scripts", count(&scripts.scripts));
+    lines.put("number_of_functions", count(&scripts.functions));
+    lines.put("number_of_libraries", count(&scripts.libraries));
+    lines.put("used_memory_vm_functions", of_functions);
+    lines.bytes("used_memory_vm_total", of_scripts + of_functions);
+    lines.put("used_memory_functions", count(&scripts.library_bytes));
+    let known = count(&scripts.script_bytes) + count(&scripts.library_bytes);
+    lines.bytes("used_memory_scripts", known);
+}
+
 fn memory_section(source: &Source<'_>, lines: &mut Lines) {
     let settings = &source.engine.settings;
     let memory = Memory::gather(source.engine, &source.data, source.used_bytes);
@@ -299,19 +321,7 @@ fn memory_section(source: &Source<'_>, lines: &mut Lines) {
     lines.put("allocator_resident", memory.allocator.resident);
     lines.put("allocator_muzzy", 0);
     lines.bytes("total_system_memory", process::machine_bytes());
-    lines.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
-    lines.put("used_memory_lua_human", show(0));
-    lines.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-        "used_memory_vm_total",
-    ]);
-    lines.put("used_memory_vm_total_human", show(0));
-    lines.put("used_memory_functions", 0);
-    lines.bytes("used_memory_scripts", 0);
+    scripting_memory(lines, &source.engine.counters.scripts);
     lines.bytes("maxmemory", settings.int(param::MAXMEMORY) as u64);
     let policy = settings.choice_name(param::MAXMEMORY_POLICY);
     lines.put("maxmemory_policy", policy);
@@ -386,7 +396,7 @@ fn persistence(source: &Source<'_>, lines: &mut Lines) {
     lines.put("rdb_current_bgsave_time_sec", saving.running_s());
     lines.put("rdb_saves", saving.saves());
     lines.put("rdb_last_cow_size", 0);
-    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
     lines.put("rdb_last_load_keys_expired", count(&saving.expired_at_load));
     lines.put("rdb_last_load_keys_loaded", count(&saving.loaded));
     lines.zeros(&[
@@ -420,7 +430,7 @@ fn persistence(source: &Source<'_>, lines: &mut Lines) {
 fn stats(source: &Source<'_>, lines: &mut Lines) {
     let (totals, stats) = (&source.totals, &source.data.stats);
     let counters = &source.engine.counters;
-    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
     let (commands, net_in, net_out, cycles, cycle_us) = {
         let rates = source.engine.rates.lock();
         let (net_in, net_out) = (rates.net_in(), rates.net_out());
@@ -467,7 +477,7 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     );
     lines.put("evicted_keys", stats.evicted);
     lines.put("evicted_clients", count(&counters.client_evictions));
-    lines.put("evicted_scripts", 0);
+    lines.put("evicted_scripts", count(&counters.scripts.evicted));
     let eviction_ms = count(&counters.eviction_ns) / 1_000_000;
     lines.put("total_eviction_exceeded_time", eviction_ms);
     lines.put("current_eviction_exceeded_time", 0);
@@ -545,7 +555,7 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
 /// What there is to say of the server that is followed.
 fn follower(engine: &Engine, primary: &Primary, lines: &mut Lines) {
     let (following, settings) = (&engine.following, &engine.settings);
-    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
     lines.put("role", "slave");
     lines.put("master_host", String::from_utf8_lossy(&primary.host));
     lines.put("master_port", primary.port);
@@ -593,7 +603,7 @@ fn follower(engine: &Engine, primary: &Primary, lines: &mut Lines) {
 
 fn replication(source: &Source<'_>, lines: &mut Lines) {
     let (engine, leading) = (source.engine, &source.engine.leading);
-    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
     match engine.following.leader() {
         Some(primary) => follower(engine, &primary, lines),
         None => lines.put("role", "master"),

@@ -100,6 +100,9 @@ pub fn write<W: Write>(txn: &mut Txn<'_>, sink: W, form: &Form) -> io::Result<W>
     if form.is_empty {
         return writer.end();
     }
+    for text in txn.libraries().texts().all {
+        writer.function(&text)?;
+    }
     write_policies(txn, &mut writer, form)?;
     // What is over is written as it is; what was invalidated is not there.
     let (hiding, now_ms) = (txn.hiding(), txn.now_ms);
@@ -330,6 +333,8 @@ pub enum Refusal {
     Database(u64),
     /// It has a key twice, or one that is there already.
     Twice(Vec<u8>, u32),
+    /// It has a library twice, or one that is there already.
+    LibraryTwice,
     /// One of its auxiliary fields, of this name, says nothing that makes sense.
     Field(&'static str, Wrong),
 }
@@ -356,6 +361,7 @@ impl fmt::Display for Refusal {
                 let key = key.escape_ascii();
                 write!(f, "RDB has duplicated key '{key}' in DB {db}")
             }
+            Refusal::LibraryTwice => f.write_str("RDB has a library of functions twice"),
             Refusal::Field(name, Wrong::Damaged(what)) => {
                 write!(f, "The RDB's auxiliary field '{name}' is damaged: {what}")
             }
@@ -509,10 +515,11 @@ impl Loading<'_> {
                 }
             }
             Piece::Aux(name, value) => self.take_field(txn, &name, &value)?,
-            Piece::Function(_) => {
-                crate::warning!(
-                    "The RDB has functions, which are not there yet: they are left out"
-                );
+            Piece::Function(text) => {
+                let replaces = self.present == Present::Replaced;
+                if !txn.libraries().add(&text, replaces) {
+                    return Err(Refusal::LibraryTwice);
+                }
             }
             Piece::Database(number) => txn.db = self.database(number)?,
             Piece::EmptyKey(key) => {

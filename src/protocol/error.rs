@@ -17,6 +17,52 @@ errors! {
     SYNTAX = "ERR syntax error";
     /// CLIENT UNBLOCK ended what the client waited for.
     UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    /// EVALSHA of a script that nobody has shown.
+    NO_SCRIPT = "NOSCRIPT No matching script.";
+    /// A script runs for too long.
+    BUSY_SCRIPT = "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    /// A function does.
+    BUSY_FUNCTION = "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    /// No script is there to be ended.
+    NOT_BUSY = "NOTBUSY No scripts in execution right now.";
+    /// A script that has begun to write is not ended.
+    UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
+    /// Nor is one that the leader wants run.
+    UNKILLABLE_LEADERS = "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed.";
+    /// A number of keys that exceeds the words that follow.
+    TOO_MANY_KEYS = "ERR Number of keys can't be greater than number of args";
+    /// A number of keys below 0.
+    NEGATIVE_KEYS = "ERR Number of keys can't be negative";
+    /// A script that writes, by a command that only reads.
+    WRITING_SCRIPT_READ_ONLY = "ERR Can not execute a script with write flag using *_ro command.";
+    /// A script that writes, on a follower.
+    WRITING_SCRIPT_FOLLOWER = "READONLY Can not run script with write flag on readonly replica";
+    /// A script that writes, while snapshots fail.
+    WRITING_SCRIPT_MISCONF = "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only scripts.";
+    /// A script that does not say that it may run when memory is full.
+    SCRIPT_OOM = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+    /// A script that does not say that the data may be old.
+    SCRIPT_STALE = "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script.";
+    /// A script that is not for a cluster.
+    SCRIPT_NO_CLUSTER = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
+    /// FCALL of a number of keys that is none.
+    BAD_KEYS = "ERR Bad number of keys provided";
+    /// FCALL of what there is not.
+    NO_FUNCTION = "ERR Function not found";
+    /// A script calls what there is not.
+    UNKNOWN_IN_SCRIPT = "ERR Unknown command called from script";
+    /// A script calls a command with too few or too many arguments.
+    ARITY_IN_SCRIPT = "ERR Wrong number of args calling command from script";
+    /// A script calls what is not for scripts.
+    NOT_IN_SCRIPT = "ERR This Valkey command is not allowed from script";
+    /// A script that may only read calls what writes.
+    WRITE_IN_READING_SCRIPT = "ERR Write commands are not allowed from read-only scripts.";
+    /// A script asks for data that may be old.
+    STALE_IN_SCRIPT = "ERR Can not execute the command on a stale replica";
+    /// A script asks for a key of another node's.
+    NOT_LOCAL_IN_SCRIPT = "ERR Attempted to access a non local key in a cluster node";
+    /// A script asks for keys of several slots, and did not say that it would.
+    CROSS_SLOT_IN_SCRIPT = "ERR Script attempted to access keys that do not hash to the same slot";
     /// The key holds a value of another type.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
     /// No such key, for commands that need one.

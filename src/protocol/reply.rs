@@ -82,6 +82,13 @@ impl<'a> Reply<'a> {
         self.line(b'+', text.as_bytes());
     }
 
+    /// A simple string of any bytes: line breaks become spaces.
+    pub fn simple_bytes(&mut self, text: &[u8]) {
+        let blank = |&b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { b };
+        let text: Vec<u8> = text.iter().map(blank).collect();
+        self.line(b'+', &text);
+    }
+
     /// An error.
     pub fn error(&mut self, error: &Error) {
         self.line(b'-', error.as_bytes());
@@ -175,6 +182,12 @@ impl<'a> Reply<'a> {
             true => self.close(b'%', opened, n),
             false => self.close(b'*', opened, 2 * n),
         }
+    }
+
+    /// Ends what was begun as a set of `n` replies.
+    pub fn close_set(&mut self, opened: Opened, n: usize) {
+        let kind = if self.resp3 { b'~' } else { b'*' };
+        self.close(kind, opened, n);
     }
 
     fn close(&mut self, kind: u8, Opened(at): Opened, n: usize) {

@@ -101,6 +101,7 @@ impl Leader {
         for index in 0..txn.shards() {
             databases.extend(txn.shard(index).tables().map(|(db, _, _)| db));
         }
+        txn.libraries().replace(Vec::new());
         let tables = databases.iter().flat_map(|&db| txn.flush(db)).collect();
         let mut outcome = txn.commit();
         let changed = outcome.take_rest().changed;

@@ -5,6 +5,7 @@
 //! rising index. There is no second lock, so an ordinary command pays for no
 //! gate, and no two holders can wait for each other.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 
 use super::eviction::Evictor;
 use super::invalidation::Invalidations;
+use super::libraries::Libraries;
 use super::memory;
 use super::rules::{Rules, SlotHint};
 use super::shard::{Settling, Shard};
@@ -33,6 +35,9 @@ pub struct Keyspace {
     shards: Box<[Padded<Mutex<Shard>>]>,
     bits: u8,
     evictor: Evictor,
+    libraries: Libraries,
+    /// Workers that wait for a shard for longer than usual.
+    waiting: [AtomicBool; WORKERS_MAX],
     invalidations: RwLock<Invalidations>,
     /// Their epochs, of all and of patterns: written under all shards' locks.
     epochs: AtomicU64,
@@ -61,6 +66,9 @@ impl NewRules {
         shard.is_plain = false;
     }
 }
+
+/// Workers that there can be.
+const WORKERS_MAX: usize = 256;
 
 /// Shards that are locked together.
 pub type Locked<'a> = Held<MutexGuard<'a, Shard>>;
@@ -94,6 +102,8 @@ impl Keyspace {
                 .collect(),
             bits,
             evictor: Evictor::default(),
+            libraries: Libraries::default(),
+            waiting: [const { AtomicBool::new(false) }; WORKERS_MAX],
             invalidations: RwLock::default(),
             epochs: AtomicU64::new(0),
             null_bytes_max: AtomicUsize::new(usize::MAX),
@@ -182,6 +192,11 @@ impl Keyspace {
         (0..self.len()).for_each(|index| each(index, &new));
     }
 
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
     /// Invalidations. Changed under all shards' locks ([`Keyspace::change_invalidations`]).
     pub fn invalidations(&self) -> &RwLock<Invalidations> {
         &self.invalidations
@@ -253,8 +268,13 @@ impl Keyspace {
         let shard = &self.shards[shard].0;
         match shard.try_lock_for(BRIEFLY) {
             Some(guard) => guard,
-            None => wait_for(shard),
+            None => self.wait_for(shard),
         }
+    }
+
+    /// Whether a shard could be had within a time.
+    pub fn is_free_within(&self, shard: usize, time: Duration) -> bool {
+        self.shards[shard].0.try_lock_for(time).is_some()
     }
 
     /// Locks the shards named, in any order and with repetitions.
@@ -303,10 +323,36 @@ impl Keyspace {
     }
 }
 
-/// Who waits for longer does so at the expense of whoever holds the lock.
-#[cold]
-fn wait_for(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    clock::aside(|| shard.lock())
+thread_local! {
+    /// The worker whose thread this is.
+    static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Says that this thread is a worker's from now on.
+pub fn be_worker(index: usize) {
+    WORKER.set(Some(index));
+}
+
+impl Keyspace {
+    /// Who waits for longer does so at the expense of whoever holds the lock.
+    #[cold]
+    fn wait_for<'a>(&self, shard: &'a Mutex<Shard>) -> MutexGuard<'a, Shard> {
+        let waits = WORKER.get().and_then(|index| self.waiting.get(index));
+        if let Some(waits) = waits {
+            waits.store(true, Ordering::Release);
+        }
+        let guard = clock::aside(|| shard.lock());
+        if let Some(waits) = waits {
+            waits.store(false, Ordering::Release);
+        }
+        guard
+    }
+
+    /// Whether a worker's thread waits for a shard that somebody holds for long.
+    pub fn makes_wait(&self, worker: usize) -> bool {
+        let waits = self.waiting.get(worker);
+        waits.is_some_and(|waits| waits.load(Ordering::Acquire))
+    }
 }
 
 impl<G> Held<G> {

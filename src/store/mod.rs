@@ -14,6 +14,7 @@ pub mod ghost;
 pub mod invalidation;
 pub mod keyspace;
 pub mod lease;
+pub mod libraries;
 pub mod memory;
 pub mod nulls;
 pub mod rules;

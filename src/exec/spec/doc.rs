@@ -174,6 +174,8 @@ pub enum Group {
     Stream,
     /// Transactions.
     Transactions,
+    /// Scripts and functions.
+    Scripting,
     /// Several servers that share the keys.
     Cluster,
 }
@@ -196,6 +198,7 @@ impl Group {
             Group::PubSub => "pubsub",
             Group::Stream => "stream",
             Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
             Group::Cluster => "cluster",
         }
     }

@@ -61,6 +61,18 @@ impl Txn<'_> {
         }
     }
 
+    /// How many commands others are to run so far.
+    pub(in crate::exec) fn told(&self) -> usize {
+        self.effect.as_ref().map_or(0, |e| e.commands.len())
+    }
+
+    /// Takes back the commands behind the first ones: nobody is to run them.
+    pub(in crate::exec) fn tell_no_more_than(&mut self, commands: usize) {
+        if let Some(effect) = &mut self.effect {
+            effect.commands.truncate(commands);
+        }
+    }
+
     /// Whether anybody wants the commands.
     pub(in crate::exec) fn sends_commands(&self) -> bool {
         self.effect.is_some() && self.effects.wants_commands()

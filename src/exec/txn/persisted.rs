@@ -16,6 +16,7 @@ use crate::exec::args::Key;
 use crate::exec::effect::Event;
 use crate::store::entry::{Draft, Entry, NewValue, Note, mark};
 use crate::store::invalidation::Verdict;
+use crate::store::libraries::Libraries;
 use crate::store::nulls::Marker;
 use crate::store::rules::{Rules, Slot, TableId, TooMany};
 use crate::store::shard::{DATED_MAX, Settling, Shard};
@@ -110,6 +111,11 @@ impl Hiding<'_> {
 }
 
 impl Txn<'_> {
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        self.keyspace.libraries()
+    }
+
     /// Takes shards that hold nothing for settled: what comes back is put where the rules
     /// in force want it.
     pub fn note_empty_shards(&mut self) {

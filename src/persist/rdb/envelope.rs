@@ -23,7 +23,7 @@ use crate::store::entry::Value;
 /// What stands in the place of a value's type.
 mod opcode {
     pub const SLOT_INFO: u8 = 244;
-    pub const FUNCTION: u8 = 245;
+    pub const FUNCTION: u8 = super::super::FUNCTION;
     pub const IDLE: u8 = 248;
     pub const FREQUENCY: u8 = 249;
     pub const AUX: u8 = 250;
@@ -36,6 +36,8 @@ mod opcode {
 
 /// The first version whose end is a checksum.
 const WITH_SUM: u16 = 5;
+/// The first version with libraries of functions.
+const WITH_FUNCTIONS: u16 = 10;
 /// The first version that is Valkey's own.
 const VALKEYS: u16 = 80;
 /// What is gathered before it is written, in bytes.
@@ -92,6 +94,15 @@ impl<W: Write> Writer<W> {
         self.out.raw(name.as_bytes());
         self.out.length(value.len() as u64);
         self.out.raw(value);
+        self.flow()
+    }
+
+    /// Writes a library of functions, where readers of the version know of them.
+    pub fn function(&mut self, text: &[u8]) -> io::Result<()> {
+        if self.out.version() >= WITH_FUNCTIONS {
+            self.out.raw(&[opcode::FUNCTION]);
+            self.out.string(text);
+        }
         self.flow()
     }
 

@@ -171,8 +171,7 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// How much of a slice is left is known to nobody else.
-    #[cfg(test)]
+    /// What is left of a source.
     pub fn into_source(self) -> R {
         self.source
     }

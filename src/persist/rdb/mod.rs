@@ -168,11 +168,28 @@ pub enum PayloadError {
 }
 
 const FOOTER_BYTES: usize = 10;
+/// What stands in front of a library of functions.
+const FUNCTION: u8 = 245;
 
 /// A value as DUMP gives it: its type, itself, the version and a checksum.
 pub fn payload(value: Value<'_>, rules: &Rules) -> Vec<u8> {
     let mut out = Output::new(rules.compresses);
     save(value, &mut out);
+    sealed(out)
+}
+
+/// Libraries of functions as FUNCTION DUMP gives them.
+pub fn payload_of_libraries<'a>(texts: impl Iterator<Item = &'a [u8]>, rules: &Rules) -> Vec<u8> {
+    let mut out = Output::new(rules.compresses);
+    for text in texts {
+        out.raw(&[FUNCTION]);
+        out.string(text);
+    }
+    sealed(out)
+}
+
+/// With the version and a checksum behind it.
+fn sealed(out: Output) -> Vec<u8> {
     let mut bytes = out.into_bytes();
     bytes.extend(VERSION.to_le_bytes());
     let sum = crc64(0, &bytes);
@@ -189,6 +206,32 @@ pub fn saved_bytes(value: Value<'_>, rules: &Rules) -> usize {
 
 /// Reads what [`payload`] wrote.
 pub fn value_of(payload: &[u8], rules: &Rules) -> Result<Loaded, PayloadError> {
+    let (bytes, version) = unsealed(payload, rules)?;
+    let mut input = Input::new(bytes);
+    let kind = input.kind().map_err(PayloadError::Value)?;
+    if FOREIGN.contains(&version) && kind >= FOREIGN_TYPE_MIN {
+        return Err(PayloadError::ForeignType(kind));
+    }
+    load(kind, &mut input, rules).map_err(PayloadError::Value)
+}
+
+/// The texts of what [`payload_of_libraries`] wrote.
+pub fn libraries_of(payload: &[u8], rules: &Rules) -> Result<Vec<Vec<u8>>, PayloadError> {
+    let (mut bytes, _) = unsealed(payload, rules)?;
+    let mut texts = Vec::new();
+    while let Some((&kind, rest)) = bytes.split_first() {
+        if kind != FUNCTION {
+            return Err(PayloadError::ForeignType(kind));
+        }
+        let mut input = Input::new(rest);
+        texts.push(input.string().map_err(PayloadError::Value)?);
+        bytes = input.into_source();
+    }
+    Ok(texts)
+}
+
+/// What stands in front of the version and the checksum, and the version.
+fn unsealed<'a>(payload: &'a [u8], rules: &Rules) -> Result<(&'a [u8], u16), PayloadError> {
     let (bytes, footer) = payload
         .split_last_chunk::<FOOTER_BYTES>()
         .ok_or(PayloadError::Footer)?;
@@ -197,13 +240,8 @@ pub fn value_of(payload: &[u8], rules: &Rules) -> Result<Loaded, PayloadError> {
     let is_known = !rules.is_strict || version <= VERSION && !FOREIGN.contains(&version);
     let summed = &payload[..payload.len() - sum.len()];
     let is_whole = || !rules.checks_sums || crc64(0, summed) == u64::from_le_bytes(sum);
-    if version == 0 || !is_known || !is_whole() {
-        return Err(PayloadError::Footer);
+    match version != 0 && is_known && is_whole() {
+        true => Ok((bytes, version)),
+        false => Err(PayloadError::Footer),
     }
-    let mut input = Input::new(bytes);
-    let kind = input.kind().map_err(PayloadError::Value)?;
-    if FOREIGN.contains(&version) && kind >= FOREIGN_TYPE_MIN {
-        return Err(PayloadError::ForeignType(kind));
-    }
-    load(kind, &mut input, rules).map_err(PayloadError::Value)
 }
