@@ -58,6 +58,7 @@
 //! * An entry's address stands in exactly one slot of one table (`store::table`).
 //! * An element there from the start of a SCAN to its end is returned.
 
+pub mod acl;
 pub mod base;
 pub mod cache;
 pub mod cluster;

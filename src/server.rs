@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::acl::{Acl, Users};
 use crate::base::{clock, log, supervisor, units};
 use crate::cache::{refresh, run};
 use crate::cluster::Cluster;
@@ -76,6 +77,13 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
             return 1;
         }
     };
+    let users = match command::users_for(&settings, &commands) {
+        Ok(users) => users,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
     // Before there is another thread.
     let is_wanted = settings.flag(param::SET_PROC_TITLE);
     let title = is_wanted.then(Title::take).and_then(Result::ok);
@@ -97,7 +105,9 @@ pub fn run(settings: Settings, from_file: Option<PathBuf>) -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(settings, commands, rules, from_file, title)),
+        Ok(runtime) => {
+            runtime.block_on(serve(settings, commands, (rules, users), from_file, title))
+        }
         Err(error) => {
             warning!("No event loop to be had: {error}");
             1
@@ -146,7 +156,7 @@ fn entitle(engine: &Arc<Engine>, title: Title) {
 async fn serve(
     settings: Arc<Settings>,
     commands: CommandTable,
-    rules: Rules,
+    (rules, users): (Rules, Users),
     from_file: Option<PathBuf>,
     title: Option<Title>,
 ) -> ExitCode {
@@ -167,6 +177,8 @@ async fn serve(
         entitle(&engine, title);
     }
     command::configure(&engine);
+    // Before anybody comes.
+    engine.service::<Acl>().begin(users);
     if let Err(message) = engine.service::<Cluster>().start(&engine) {
         warning!("{message}");
         return 1;

@@ -5,6 +5,8 @@
 //! test may freeze Unix time and move it by hand.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -112,6 +114,19 @@ pub fn random_hex(digits: usize) -> String {
     }
     out.truncate(digits);
     out
+}
+
+/// So many lower-case hexadecimal digits that nobody can guess, for passwords.
+///
+/// # Errors
+///
+/// The operating system has no entropy to give.
+pub fn secret_hex(digits: usize) -> io::Result<String> {
+    let mut bytes = vec![0; digits.div_ceil(2)];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut out: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    out.truncate(digits);
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -540,6 +540,7 @@ pub const SPECS: &[Spec] = &[
         &[key(1, RW | ACCESS | UPDATE | VARIABLE_FLAGS)
             .notes("This command allows both access and modification of the key")],
     )
+    .key_use(use_of_bitfield)
     .doc(
         Group::Bitmap,
         "3.2.0",
@@ -556,6 +557,22 @@ pub const SPECS: &[Spec] = &[
         )
         .args(&[KEY, GET.optional().multiple().multiple_token()]),
 ];
+
+/// Whether all steps of BITFIELD only read. What it does not take is to be on the safe
+/// side.
+fn use_of_bitfield(argv: &[&[u8]]) -> u16 {
+    let mut at = 2;
+    while at < argv.len() {
+        let is = |word: &str| argv[at].eq_ignore_ascii_case(word.as_bytes());
+        let left = argv.len() - at - 1;
+        at += match () {
+            () if is("get") && left >= 2 => 3,
+            () if is("overflow") && left >= 1 => 2,
+            () => return RW | ACCESS | UPDATE,
+        };
+    }
+    RO | ACCESS
+}
 
 #[cfg(test)]
 mod tests {

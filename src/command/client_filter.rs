@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::acl::Acl;
 use crate::base::num;
 use crate::config::ClientClass;
 use crate::exec::args::Args;
@@ -139,7 +140,7 @@ impl<'a> Terms<'a> {
             b"ip" => &mut self.ip,
             b"user" => {
                 let user = args.bytes()?;
-                if user != b"default" {
+                if engine.service::<Acl>().user(user).is_none() {
                     return Err(unknown("No such user", user));
                 }
                 self.user = Some(user);

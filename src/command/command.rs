@@ -253,8 +253,7 @@ fn keys_and_flags(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
 fn write_keys(ctx: &mut Ctx<'_, '_>, with_flags: bool) -> Result<(), Error> {
     let words = ctx.args.rest();
     let spec = command_of(ctx, words).ok_or(Error::new("ERR Invalid command specified"))?;
-    let is_key = |k: &KeySpec| k.flags & key_flag::NOT_KEY == 0;
-    if !spec.keys.iter().any(is_key) {
+    if !spec.has_keys() {
         return Err(Error::new("ERR The command has no key arguments"));
     }
     if !spec.takes(words.len()) {
@@ -265,7 +264,7 @@ fn write_keys(ctx: &mut Ctx<'_, '_>, with_flags: bool) -> Result<(), Error> {
     let mut keys = Vec::new();
     let found = spec.each_key(words, |at, flags| {
         if flags & key_flag::NOT_KEY == 0 {
-            keys.push((at, actual_flags(spec, words, flags)));
+            keys.push((at, spec.use_of(flags, words)));
         }
     });
     if found.is_err() || keys.is_empty() {
@@ -294,25 +293,6 @@ fn command_of(ctx: &Ctx<'_, '_>, words: &[&[u8]]) -> Option<&'static Spec> {
         [] => Some(spec),
         _ if words.len() == 1 => Some(spec),
         _ => crate::exec::dispatch::subcommand(spec, words).map(|(_, sub)| sub),
-    }
-}
-
-/// How a key is used where that depends on the other arguments.
-fn actual_flags(spec: &Spec, words: &[&[u8]], flags: u16) -> u16 {
-    use key_flag::{ACCESS, OW, RO, RW, UPDATE, VARIABLE_FLAGS};
-    if flags & VARIABLE_FLAGS == 0 {
-        return flags;
-    }
-    let says = |all: &[&str]| {
-        let is = |w: &&[u8]| all.iter().any(|a| w.eq_ignore_ascii_case(a.as_bytes()));
-        words.iter().skip(2).any(is)
-    };
-    match spec.name {
-        "set" if says(&["GET"]) => RW | ACCESS | UPDATE,
-        "set" => OW | UPDATE,
-        "bitfield" if says(&["SET", "INCRBY"]) => RW | ACCESS | UPDATE,
-        "bitfield" => RO | ACCESS,
-        _ => flags & !VARIABLE_FLAGS,
     }
 }
 

@@ -1,9 +1,11 @@
 //! CONFIG: the parameters in force, and the counters' beginning.
 
 use super::{help, policy};
+use crate::acl::Acl;
 use crate::cache::limits::Limits;
 use crate::cache::warming;
-use crate::config::{Caller, Refusal, SetError, param};
+use crate::config::policy::Policy;
+use crate::config::{self, Caller, Refusal, SetError, UserLine, param};
 use crate::exec::context::Ctx;
 use crate::exec::engine::Engine;
 use crate::exec::spec::{Arg, ArgKind, Group, Scope, Spec, flag::*};
@@ -211,9 +213,27 @@ fn apply(engine: &Engine, changed: &[&'static str]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What of policies and users is in force.
+pub(super) struct InForce<'e>(pub &'e Engine);
+
+impl config::InForce for InForce<'_> {
+    fn policies(&self) -> Vec<Policy> {
+        policy::in_force(self.0)
+    }
+
+    fn users(&self) -> Option<Vec<UserLine>> {
+        let lines = self.0.service::<Acl>().config_lines(self.0);
+        let line = |(name, line)| UserLine { name, line };
+        Some(lines.into_iter().map(line).collect())
+    }
+
+    fn is_user(&self, words: &[Vec<u8>]) -> bool {
+        self.0.service::<Acl>().is_as_said(self.0, words)
+    }
+}
+
 fn rewrite(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
-    let policies = || policy::in_force(ctx.engine);
-    match ctx.engine.settings.rewrite(&policies) {
+    match ctx.engine.settings.rewrite(&InForce(ctx.engine)) {
         Ok(()) => {
             crate::notice!("CONFIG REWRITE executed with success.");
             ctx.reply.ok();

@@ -1,11 +1,13 @@
 //! The connection: who the client is, which protocol it speaks, which database
 //! it works on.
 
+use smallvec::smallvec;
+
+use crate::acl::{self, Acl};
 use crate::base::num;
 use crate::config::param;
 use crate::exec::context::Ctx;
-use crate::exec::engine::Engine;
-use crate::exec::session::{Closing, ReplyMode, Session};
+use crate::exec::session::{Closing, ReplyMode};
 use crate::exec::spec::{Arg, ArgKind, Group, Spec, category, flag::*, secrets_behind};
 use crate::exec::tracking::Tracking;
 use crate::exec::{monitor, multi};
@@ -15,8 +17,6 @@ use std::sync::atomic::Ordering;
 
 /// The version of Redis whose commands and replies these are.
 const REDIS_VERSION: &str = "7.2.4";
-/// The only user there is while there are no ACLs.
-const DEFAULT_USER: &[u8] = b"default";
 
 /// The family.
 pub const SPECS: &[Spec] = &[
@@ -132,6 +132,7 @@ pub const SPECS: &[Spec] = &[
             "Has a replica of a cluster send the connection to its primary again.",
         ),
     Spec::new("select", 2, select)
+        .databases(|_| smallvec![1])
         .flags(LOADING | STALE | FAST | ALLOW_BUSY)
         .category(category::CONNECTION)
         .doc(
@@ -145,48 +146,21 @@ pub const SPECS: &[Spec] = &[
 
 fn auth(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let (user, password) = match ctx.args.rest() {
-        [password] if ctx.engine.settings.text(param::REQUIREPASS).is_empty() => {
-            let _ = password;
-            return Err(Error::NO_PASSWORD);
-        }
-        [password] => (DEFAULT_USER, *password),
+        [_] if ctx.engine.access.is_open() => return Err(Error::NO_PASSWORD),
+        [password] => (acl::DEFAULT, *password),
         [user, password] => (*user, *password),
         _ => return Err(Error::SYNTAX),
     };
-    authenticate(ctx.engine, ctx.session, user, password)?;
+    authenticate(ctx, user, password)?;
     ctx.reply.ok();
     Ok(())
 }
 
 /// Checks a password; from then on the client is that user.
-fn authenticate(
-    engine: &Engine,
-    session: &mut Session,
-    user: &[u8],
-    password: &[u8],
-) -> Result<(), Error> {
-    let wanted = engine.settings.text(param::REQUIREPASS);
-    // Without a password, any will do.
-    let is_right = wanted.is_empty() || is_same(&wanted, password);
-    if user != DEFAULT_USER || !is_right {
-        let failures = &engine.counters.auth_failures;
-        failures.fetch_add(1, Ordering::Relaxed);
-        return Err(Error::WRONG_PASS);
-    }
-    session.be_authenticated();
-    session.identify(user, !wanted.is_empty());
-    Ok(())
-}
-
-/// Compares in a time that depends on what the client sent alone: it tells
-/// neither where the two differ nor how long the secret is.
-fn is_same(secret: &[u8], given: &[u8]) -> bool {
-    let mut differs = secret.len() ^ given.len();
-    for (i, byte) in given.iter().enumerate() {
-        let other = secret.get(i % secret.len()).copied().unwrap_or(0);
-        differs |= usize::from(std::hint::black_box(byte ^ other));
-    }
-    std::hint::black_box(differs) == 0
+fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
+    let (engine, word) = (ctx.engine, ctx.args.all()[0]);
+    let acl = engine.service::<Acl>();
+    acl.authenticate(engine, ctx.session, word, user, password)
 }
 
 fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
@@ -216,10 +190,10 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(ctx.engine, ctx.session, user, password)?;
+        authenticate(ctx, user, password)?;
     }
     if !ctx.session.authenticated {
-        if !ctx.engine.settings.text(param::REQUIREPASS).is_empty() {
+        if ctx.engine.access.asks_for_proof() {
             return Err(Error::HELLO_WITHOUT_AUTH);
         }
         ctx.session.be_authenticated();
@@ -309,7 +283,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     multi::discard(ctx.engine, session);
     session.db = 0;
     session.speak_resp3(false);
-    session.authenticated = ctx.engine.settings.text(param::REQUIREPASS).is_empty();
+    session.authenticated = !ctx.engine.access.asks_for_proof();
     session.no_touch = false;
     session.asking = false;
     session.subscriber = false;
@@ -326,7 +300,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     client.reads_replicas.store(false, Ordering::Relaxed);
     // What it said of its library stays true.
     client.names.lock().name.clear();
-    session.identify(DEFAULT_USER, false);
+    session.identify(acl::DEFAULT, false);
     ctx.reply.set_resp3(false);
     ctx.reply.simple("RESET");
     Ok(())
@@ -421,14 +395,6 @@ mod tests {
         assert_eq!(kit.run("config set requirepass ''"), "+OK\r\n");
         assert_eq!(other.run("get a"), "$-1\r\n");
         assert!(other.run("hello 2").starts_with("*14\r\n"));
-    }
-
-    #[test]
-    fn equal_means_equal_in_every_byte_and_in_length() {
-        assert!(is_same(b"secret", b"secret"));
-        for given in ["", "s", "secre", "secreT", "secrets", "secretsecret"] {
-            assert!(!is_same(b"secret", given.as_bytes()), "{given}");
-        }
     }
 
     #[test]

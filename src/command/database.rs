@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::smallvec;
+
 use crate::base::num;
 use crate::config::param;
 use crate::exec::context::Ctx;
@@ -65,6 +67,7 @@ pub const SPECS: &[Spec] = &[
         .history(FLUSH_TYPES_CAME)
         .args(FLUSH_TYPE),
     Spec::new("swapdb", 3, swapdb)
+        .databases(|_| smallvec![1, 2])
         .flags(WRITE | FAST)
         .category(category::KEYSPACE | category::DANGEROUS)
         .scope(Scope::All)

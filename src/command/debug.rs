@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 
+use super::config::InForce;
 use super::string::encoding_name;
-use super::{digest, help, policy};
+use super::{digest, help};
 use crate::base::glob::{self, Case};
 use crate::base::{clock, num, units};
 use crate::config::param;
@@ -192,10 +193,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
         }
         (b"reload", _) => return reload(ctx),
         (b"config-rewrite-force-all", 0) => {
-            let written = ctx
-                .engine
-                .settings
-                .rewrite_all(&|| policy::in_force(ctx.engine));
+            let written = ctx.engine.settings.rewrite_all(&InForce(ctx.engine));
             written.map_err(|_| Error::new("ERR CONFIG-REWRITE-FORCE-ALL failed"))?;
             ctx.reply.ok();
         }

@@ -1,5 +1,7 @@
 //! Keys of any type: what they are, and making them go, move and multiply.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::base::num;
 use crate::exec::context::Ctx;
 use crate::exec::effect::{Event, Removal};
@@ -106,6 +108,7 @@ pub const SPECS: &[Spec] = &[
         .flags(WRITE | DENYOOM)
         .category(category::KEYSPACE)
         .keys(&[key(1, RO | ACCESS), key(2, OW | UPDATE)])
+        .databases(databases_of_copy)
         .doc(
             Group::Generic,
             "6.2.0",
@@ -122,6 +125,7 @@ pub const SPECS: &[Spec] = &[
         .flags(WRITE | FAST)
         .category(category::KEYSPACE)
         .keys(&[key(1, RW | ACCESS | UPDATE)])
+        .databases(|_| smallvec![2])
         .doc(
             Group::Generic,
             "1.0.0",
@@ -145,6 +149,23 @@ pub const SPECS: &[Spec] = &[
             "Picks a key of the database at random.",
         ),
 ];
+
+/// Every DB of COPY: the last counts, but all are to be allowed.
+fn databases_of_copy(argv: &[&[u8]]) -> SmallVec<[usize; 2]> {
+    let (mut at, mut found) = (3, SmallVec::new());
+    while at < argv.len() {
+        let is = |word: &str| argv[at].eq_ignore_ascii_case(word.as_bytes());
+        at += match () {
+            () if is("replace") => 1,
+            () if is("db") && at + 1 < argv.len() => {
+                found.push(at + 1);
+                2
+            }
+            () => return SmallVec::new(),
+        };
+    }
+    found
+}
 
 /// The number of a database, as MOVE and COPY read it.
 pub(super) fn database(engine: &Engine, text: &[u8]) -> Result<u32, Error> {

@@ -1,10 +1,12 @@
 //! The command families: each file is one, with its specs and its handlers.
 
+use crate::acl::Users;
 use crate::config::{LoadError, Settings};
 use crate::exec::engine::Engine;
 use crate::exec::spec::{CommandTable, Spec};
 use crate::store::rules::Rules;
 
+mod acl;
 mod bitmap;
 mod cache;
 mod cache_stats;
@@ -77,6 +79,7 @@ const FAMILIES: &[&[Spec]] = &[
     object::SPECS,
     database::SPECS,
     connection::SPECS,
+    acl::SPECS,
     client::SPECS,
     transaction::SPECS,
     info::SPECS,
@@ -103,6 +106,7 @@ const FAMILIES: &[&[Spec]] = &[
 /// Makes the settings that are kept in another form take effect.
 pub fn configure(engine: &Engine) {
     engine.configure();
+    acl::configure(engine);
     crate::cache::limits::configure(engine);
     crate::pubsub::configure(engine);
     replication::configure(engine);
@@ -129,6 +133,11 @@ pub fn table_for(settings: &Settings) -> Result<CommandTable, LoadError> {
         }
     }
     Ok(table)
+}
+
+/// The users that the configuration defines.
+pub fn users_for(settings: &Settings, table: &CommandTable) -> Result<Users, LoadError> {
+    crate::acl::users_of(settings, table)
 }
 
 /// The policies that the configuration defines.

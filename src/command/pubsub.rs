@@ -1,9 +1,11 @@
 //! Publish and subscribe.
 
+use crate::exec::access::{self, Asked};
 use crate::exec::context::Ctx;
+use crate::exec::dispatch;
 use crate::exec::mail::Message;
-use crate::exec::session::ReplyMode;
-use crate::exec::spec::{Arg, ArgKind, Group, Spec, flag::*, key, key_flag::*, keys};
+use crate::exec::session::{Closing, ReplyMode};
+use crate::exec::spec::{Arg, ArgKind, Channels, Group, Spec, flag::*, key, key_flag::*, keys};
 use crate::protocol::error::Error;
 use crate::protocol::reply::Reply;
 use crate::pubsub::{Kind, Payload, PubSub, Subscriptions};
@@ -25,6 +27,7 @@ const PATTERN: &[Arg] = &[Arg::new("pattern", ArgKind::Pattern).optional()];
 pub const SPECS: &[Spec] = &[
     Spec::new("subscribe", -2, subscribe)
         .flags(LISTENING)
+        .channels(Channels::All)
         .doc(
             Group::PubSub,
             "2.0.0",
@@ -43,6 +46,7 @@ pub const SPECS: &[Spec] = &[
         .args(SOME_CHANNELS),
     Spec::new("psubscribe", -2, psubscribe)
         .flags(LISTENING)
+        .channels(Channels::Patterns)
         .doc(
             Group::PubSub,
             "2.0.0",
@@ -62,6 +66,7 @@ pub const SPECS: &[Spec] = &[
         .args(&[Arg::new("pattern", ArgKind::Pattern).optional().multiple()]),
     Spec::new("ssubscribe", -2, ssubscribe)
         .flags(LISTENING)
+        .channels(Channels::All)
         .keys(&[keys(1, -1, 1, NOT_KEY)])
         .doc(
             Group::PubSub,
@@ -82,6 +87,7 @@ pub const SPECS: &[Spec] = &[
         .args(SOME_SHARD_CHANNELS),
     Spec::new("publish", 3, publish)
         .flags(PUBLISHING)
+        .channels(Channels::First)
         .doc(
             Group::PubSub,
             "2.0.0",
@@ -96,6 +102,7 @@ pub const SPECS: &[Spec] = &[
         ]),
     Spec::new("spublish", 3, spublish)
         .flags(PUBLISHING)
+        .channels(Channels::First)
         .keys(&[key(1, NOT_KEY)])
         .doc(
             Group::PubSub,
@@ -221,7 +228,26 @@ fn begin(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result<(), Error> {
         confirm(ctx, WORDS[kind as usize].0, Some(name), count);
     }
     ctx.session.subscriber = true;
+    if !ctx.engine.access.is_free(ctx.session) && !still_may(ctx) {
+        // Who took the right away may not have seen it listen yet.
+        ctx.session.closing = Closing::Now;
+    }
     Ok(())
+}
+
+/// Whether what the client has just begun to listen to is still allowed.
+fn still_may(ctx: &mut Ctx<'_, '_>) -> bool {
+    let (engine, argv) = (ctx.engine, ctx.args.all());
+    let Some((spec, counter)) = dispatch::find(engine, argv) else {
+        return false;
+    };
+    let asked = Asked {
+        spec,
+        counter,
+        argv,
+        db: ctx.session.db,
+    };
+    access::still_may(engine, ctx.session, &asked)
 }
 
 fn end(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result<(), Error> {

@@ -10,8 +10,10 @@ use smallvec::SmallVec;
 
 use super::list;
 use crate::base::{hash, num};
+use crate::exec::access::{self, Asked};
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
+use crate::exec::dispatch;
 use crate::exec::effect::Event;
 use crate::exec::spec::{
     Arg, ArgKind, Begin, Find, Group, Handler, KeySpec, Spec,
@@ -70,8 +72,11 @@ impl<'c> Wish<'c> {
                 ctx.args.bytes()?;
             } else if ctx.args.option("BY") {
                 let pattern = Pattern(ctx.args.bytes()?);
-                if pattern.leads_to_keys() && !lies_with_key(ctx, pattern) {
-                    return Err(Error::sort_across_slots("BY"));
+                if pattern.leads_to_keys() {
+                    if !lies_with_key(ctx, pattern) {
+                        return Err(Error::sort_across_slots("BY"));
+                    }
+                    admit(ctx, "BY")?;
                 }
                 wish.unsorted |= !pattern.leads_to_keys();
                 wish.by = Some(pattern);
@@ -80,6 +85,7 @@ impl<'c> Wish<'c> {
                 if pattern.0 != b"#" && !lies_with_key(ctx, pattern) {
                     return Err(Error::sort_across_slots("GET"));
                 }
+                admit(ctx, "GET")?;
                 wish.get.push(pattern);
             } else {
                 return Err(Error::SYNTAX);
@@ -138,6 +144,25 @@ impl Pattern<'_> {
             },
             (_, Some(_)) => None,
         }
+    }
+}
+
+/// An error where the client's user may not read any key, which a pattern may lead to.
+fn admit(ctx: &mut Ctx<'_, '_>, option: &str) -> Result<(), Error> {
+    let Some((spec, counter)) = dispatch::find(ctx.engine, ctx.args.all()) else {
+        return Ok(());
+    };
+    let asked = Asked {
+        spec,
+        counter,
+        argv: ctx.args.all(),
+        db: ctx.session.db,
+    };
+    match access::may_read_everything(ctx.engine, ctx.session, &asked) {
+        true => Ok(()),
+        false => Err(Error::new(format!(
+            "ERR {option} option of SORT denied due to insufficient ACL permissions."
+        ))),
     }
 }
 

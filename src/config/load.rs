@@ -130,7 +130,7 @@ impl Settings {
 /// The state while lines are read.
 pub(super) struct Loader {
     pub(super) state: State,
-    directives: Vec<Directive>,
+    pub(super) directives: Vec<Directive>,
     pub(super) policies: Policies,
     depth: usize,
 }

@@ -39,7 +39,7 @@ pub use grammar::{Unbalanced, quote, split};
 pub use load::{Directive, LoadError, Place, Source, Sources};
 pub use policies::{Defined, line as policy_line, of_line as policy_of_line};
 pub use rates::{Network, RateLimit, RateTarget, masked};
-pub use rewrite::RewriteError;
+pub use rewrite::{InForce, RewriteError, UserLine, replace as replace_file};
 pub use settings::{Caller, Refusal, SetError, Settings};
 pub use structured::{
     ClientClass, OomScores, OutputLimit, OutputLimits, Primary, SavePoint, event_bit,

@@ -206,9 +206,13 @@ params! {
 
     /// The default user's password; empty for none.
     REQUIREPASS: Text("requirepass", "").sensitive().in_force();
-    ACLFILE: Text("aclfile", "").immutable();
-    ACLLOG_MAX_LEN: Int("acllog-max-len", "128", 0..=I64_MAX);
-    ACL_PUBSUB_DEFAULT: Choice("acl-pubsub-default", "resetchannels", names::PUBSUB_DEFAULT);
+    /// The file of users; empty for none.
+    ACLFILE: Text("aclfile", "").immutable().in_force();
+    /// Most entries of ACL LOG.
+    ACLLOG_MAX_LEN: Int("acllog-max-len", "128", 0..=I64_MAX).in_force();
+    /// Which channels new users begin with.
+    ACL_PUBSUB_DEFAULT: Choice("acl-pubsub-default", "resetchannels", names::PUBSUB_DEFAULT)
+        .in_force();
     /// Who may change protected parameters.
     ENABLE_PROTECTED_CONFIGS: Choice("enable-protected-configs", "no", names::WHO)
         .immutable()

@@ -118,6 +118,11 @@ impl Settings {
         self.state.read().policy_file()
     }
 
+    /// The file of users, where `aclfile` names one.
+    pub fn acl_file(&self) -> Option<PathBuf> {
+        self.state.read().acl_file()
+    }
+
     /// The policies of the configuration, by the order of their definition: those of
     /// its lines, or what the file of policies says now.
     ///
@@ -166,7 +171,16 @@ impl State {
     /// The file of policies, where there is one; a relative path is taken from the
     /// `dir` in force.
     pub(super) fn policy_file(&self) -> Option<PathBuf> {
-        let file = self.path(param::POLICYFILE.index());
+        self.file_of(param::POLICYFILE.index())
+    }
+
+    /// The file of users, likewise.
+    pub(super) fn acl_file(&self) -> Option<PathBuf> {
+        self.file_of(param::ACLFILE.index())
+    }
+
+    fn file_of(&self, index: usize) -> Option<PathBuf> {
+        let file = self.path(index);
         let is_there = !file.as_os_str().is_empty();
         is_there.then(|| self.folder().join(file))
     }

@@ -11,6 +11,9 @@
 //! lines; else `policyfile` is new: the policies are written there, and the lines go.
 //! Those of an included file stay there; where one of them is no longer in force as it
 //! stands there, or there is a `policyfile` now, nothing is rewritten.
+//!
+//! Users are kept as `user` lines in the same way, unless they have a file of their own
+//! (`aclfile`). A line that makes the user that there is stays as it is.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -42,9 +45,11 @@ const NEW_FILE_MODE: u32 = 0o644;
 pub enum RewriteError {
     /// The server was started without one.
     NoFile,
-    /// A policy of an included file is no longer in force as it stands there.
+    /// A policy or a user of an included file is no longer in force as it stands there.
     Included {
-        /// The policy's name.
+        /// Which of the two.
+        kind: &'static str,
+        /// Its name.
         name: Box<str>,
         /// The line.
         place: Place,
@@ -53,18 +58,47 @@ pub enum RewriteError {
     Io(io::Error),
 }
 
+/// The line that defines a user.
+pub struct UserLine {
+    /// The user's name.
+    pub name: Box<[u8]>,
+    /// The line.
+    pub line: Vec<u8>,
+}
+
+/// What is in force beside parameters and has lines of its own. It is asked when the turn
+/// of who asks has come.
+pub trait InForce {
+    /// The policies.
+    fn policies(&self) -> Vec<Policy>;
+
+    /// The users that have to be said; `None`: lines of users stay as they are.
+    fn users(&self) -> Option<Vec<UserLine>> {
+        None
+    }
+
+    /// Whether the words behind `user` on a line make the user that there is.
+    fn is_user(&self, _words: &[Vec<u8>]) -> bool {
+        true
+    }
+}
+
+impl<F: Fn() -> Vec<Policy>> InForce for F {
+    fn policies(&self) -> Vec<Policy> {
+        self()
+    }
+}
+
 impl Settings {
     /// CONFIG REWRITE: brings the config file up to date, atomically: whoever
     /// reads it meanwhile, or after a crash, finds the old or the new one.
     ///
-    /// `policies` says which policies are in force, and is asked when its turn has come.
-    ///
     /// # Errors
     ///
-    /// No config file, what the system says of it, or a policy that an included file
-    /// says otherwise; the file is as it was.
-    pub fn rewrite(&self, policies: &dyn Fn() -> Vec<Policy>) -> Result<(), RewriteError> {
-        self.rewrite_to(Extent::Changed, policies)
+    /// No config file, what the system says of it, or a policy or a user that an
+    /// included file says otherwise; the file is as it was.
+    pub fn rewrite(&self, in_force: &dyn InForce) -> Result<(), RewriteError> {
+        self.rewrite_to(Extent::Changed, in_force)
     }
 
     /// As [`Settings::rewrite`], with a line for every parameter, changed or not:
@@ -73,35 +107,40 @@ impl Settings {
     /// # Errors
     ///
     /// The same.
-    pub fn rewrite_all(&self, policies: &dyn Fn() -> Vec<Policy>) -> Result<(), RewriteError> {
-        self.rewrite_to(Extent::All, policies)
+    pub fn rewrite_all(&self, in_force: &dyn InForce) -> Result<(), RewriteError> {
+        self.rewrite_to(Extent::All, in_force)
     }
 
-    fn rewrite_to(
-        &self,
-        extent: Extent,
-        policies: &dyn Fn() -> Vec<Policy>,
-    ) -> Result<(), RewriteError> {
+    fn rewrite_to(&self, extent: Extent, in_force: &dyn InForce) -> Result<(), RewriteError> {
         let _turn = self.writer.lock();
         let file = self.file().ok_or(RewriteError::NoFile)?;
         let old = match fs::read(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let (values, policy_file) = {
+        let (values, policy_file, acl_file) = {
             let state = self.state.read();
-            (state.values.clone(), state.policy_file())
+            let files = (state.policy_file(), state.acl_file());
+            (state.values.clone(), files.0, files.1)
+        };
+        let users = Users {
+            has_file: acl_file.is_some(),
+            users: match acl_file {
+                Some(_) => Some(Vec::new()),
+                None => in_force.users(),
+            },
+            in_force,
         };
         let Some(policy_file) = policy_file else {
-            let policies = policies();
-            let new = rewritten(&old, &values, &policies, file, extent)?;
+            let policies = in_force.policies();
+            let new = rewritten(&old, &values, (&policies, &users), file, extent)?;
             replace(file, &new)?;
             self.note_defined(policies.iter());
             return Ok(());
         };
-        let new = rewritten(&old, &values, &[], file, extent)?;
+        let new = rewritten(&old, &values, (&[], &users), file, extent)?;
         if !policy_file.exists() || !Lines::parse(&old).policies.is_empty() {
-            let policies = policies();
+            let policies = in_force.policies();
             policies::write_file(&policy_file, &policies)?;
             self.note_defined(policies.iter());
         }
@@ -132,9 +171,9 @@ impl fmt::Display for RewriteError {
             RewriteError::Io(error) => {
                 write!(f, "Rewriting config file: {}", os_reason(error))
             }
-            RewriteError::Included { name, place } => write!(
+            RewriteError::Included { kind, name, place } => write!(
                 f,
-                "Rewriting config file: the policy '{name}' of an included file has changed, \
+                "Rewriting config file: the {kind} '{name}' of an included file has changed, \
                  and is to be changed there: {}",
                 place.brief()
             ),
@@ -144,11 +183,20 @@ impl fmt::Display for RewriteError {
 
 impl std::error::Error for RewriteError {}
 
-/// The text of `file` that sets `values` and defines `policies`, made from its old text.
+/// The users that the text is to define.
+struct Users<'a> {
+    /// They have a file of their own.
+    has_file: bool,
+    users: Option<Vec<UserLine>>,
+    in_force: &'a dyn InForce,
+}
+
+/// The text of `file` that sets `values` and defines policies and users, made from its
+/// old text.
 fn rewritten(
     old: &[u8],
     values: &[Value],
-    policies: &[Policy],
+    (policies, users): (&[Policy], &Users<'_>),
     file: &Path,
     extent: Extent,
 ) -> Result<Vec<u8>, RewriteError> {
@@ -157,6 +205,7 @@ fn rewritten(
         text.set(index, value, extent);
     }
     text.define(&not_included(policies, &text, file)?);
+    text.define_users(users, file)?;
     let mut loader = Loader::new();
     // Where an included file cannot be read, this one is as good as it can be.
     if loader
@@ -184,6 +233,7 @@ fn not_included<'p>(
     let included = loader.policies.all();
     if let Some(stale) = included.iter().find(|d| !policies.contains(&d.policy)) {
         return Err(RewriteError::Included {
+            kind: "policy",
             name: stale.policy.name.clone(),
             place: stale.place.clone(),
         });
@@ -200,6 +250,8 @@ struct Lines {
     settings: BTreeMap<usize, Vec<usize>>,
     /// Which lines define policies, and what they say where that is right.
     policies: Vec<(usize, Option<Policy>)>,
+    /// Which lines define users, and by which words behind the first.
+    users: Vec<(usize, Vec<Vec<u8>>)>,
     is_signed: bool,
 }
 
@@ -209,6 +261,7 @@ impl Lines {
             lines: Vec::new(),
             settings: BTreeMap::new(),
             policies: Vec::new(),
+            users: Vec::new(),
             is_signed: false,
         };
         let body = old.strip_suffix(b"\n").unwrap_or(old);
@@ -224,6 +277,8 @@ impl Lines {
             if let Some(policy) = policies::of_line(line) {
                 text.policies.push((number, policy.ok()));
             }
+            text.users
+                .extend(user_of_line(line).map(|words| (number, words)));
             text.lines.push(Some(line.to_vec()));
         }
         text
@@ -301,11 +356,50 @@ impl Lines {
         }
     }
 
+    /// Makes the text define the users that no included file defines.
+    fn define_users(&mut self, wanted: &Users<'_>, file: &Path) -> Result<(), RewriteError> {
+        let Some(users) = &wanted.users else {
+            return Ok(());
+        };
+        let mut loader = Loader::new();
+        let own: Vec<usize> = self.users.iter().map(|(number, _)| *number).collect();
+        // Where an included file cannot be read, what it might say is not known.
+        let _ = loader.read_text(&Source::File(file.into()), &self.without(&own));
+        let included = loader.directives.iter().filter(|d| d.name == "user");
+        let included: Vec<_> = included.collect();
+        let is_as_said = |words: &[Vec<u8>]| !wanted.has_file && wanted.in_force.is_user(words);
+        if let Some(stale) = included.iter().find(|d| !is_as_said(&d.args)) {
+            return Err(RewriteError::Included {
+                kind: "user",
+                name: String::from_utf8_lossy(&stale.args[0]).into(),
+                place: stale.place.clone(),
+            });
+        }
+        let is_own = |user: &&UserLine| !included.iter().any(|d| *d.args[0] == *user.name);
+        let mut left: Vec<&UserLine> = users.iter().filter(is_own).collect();
+        for (number, words) in std::mem::take(&mut self.users) {
+            let at = left.iter().position(|user| *user.name == *words[0]);
+            let user = at.map(|at| left.remove(at));
+            if !is_as_said(&words) {
+                self.lines[number] = user.map(|user| user.line.clone());
+            }
+        }
+        for user in left {
+            self.append(user.line.clone());
+        }
+        Ok(())
+    }
+
     /// The text less its policies.
     fn without_policies(&self) -> Vec<u8> {
-        let is_policy = |number: usize| self.policies.iter().any(|(n, _)| *n == number);
+        let policies: Vec<usize> = self.policies.iter().map(|(number, _)| *number).collect();
+        self.without(&policies)
+    }
+
+    /// The text less these lines.
+    fn without(&self, numbers: &[usize]) -> Vec<u8> {
         let lines = self.lines.iter().enumerate();
-        let others = lines.filter(|(number, _)| !is_policy(*number));
+        let others = lines.filter(|(number, _)| !numbers.contains(number));
         let others: Vec<&[u8]> = others.filter_map(|(_, l)| l.as_deref()).collect();
         others.join(&b'\n')
     }
@@ -340,6 +434,16 @@ impl Lines {
     }
 }
 
+/// The words behind `user` of a line that defines one.
+fn user_of_line(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = grammar::split(line).ok()?;
+    if words.len() < 2 || !words[0].eq_ignore_ascii_case(b"user") || line.starts_with(b"#") {
+        return None;
+    }
+    words.remove(0);
+    Some(words)
+}
+
 /// The row that a line sets; `None` for a comment, for another directive, and for
 /// what cannot be read.
 fn row_of(line: &[u8]) -> Option<usize> {
@@ -351,7 +455,11 @@ fn row_of(line: &[u8]) -> Option<usize> {
 }
 
 /// Replaces a file's content in one step that survives a crash.
-pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+///
+/// What the system says; the file is as it was.
+pub fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     // A link stays a link, and the file behind it changes.
     let file = &fs::canonicalize(file).unwrap_or_else(|_| file.into());
     let mode = fs::metadata(file).map_or(NEW_FILE_MODE, |data| data.permissions().mode());

@@ -242,7 +242,8 @@ impl Settings {
             .map(|(param, _)| param.name());
         let mut names: Vec<&str> = params.collect();
         let directives = self.directives.iter();
-        for directive in directives.filter(|d| d.name != "rename-command") {
+        let is_known = |d: &&Directive| d.name == "rename-command" || d.name == "user";
+        for directive in directives.filter(|d| !is_known(d)) {
             if !names.contains(&directive.name.as_str()) {
                 names.push(&directive.name);
             }

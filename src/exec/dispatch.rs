@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::access::{self, Asked, Standing};
 use super::args::{Args, KeyAt};
 use super::client_eviction;
 use super::context::Ctx;
@@ -28,7 +29,7 @@ use super::spec::{Scope, Spec, flag, key_flag};
 use super::timing::{self, Ended, Stopwatch};
 use super::txn::Txn;
 use super::waiting::{self, Wait};
-use crate::base::{clock, hash};
+use crate::base::{clock, hash, num};
 use crate::config::param;
 use crate::protocol::error::Error;
 use crate::protocol::output::Output;
@@ -412,7 +413,7 @@ fn run_one(
         Ok(Some(target)) => {
             let spec = target.spec;
             if session.multi.is_some() && !spec.has(flag::NOT_QUEUED) {
-                queue(session, call, target);
+                queue(engine, session, call, target);
                 Reply::new(out, session.resp3).simple("QUEUED");
                 return None;
             }
@@ -531,12 +532,16 @@ fn admit(
         session.closing = Closing::Now;
         return Ok(None);
     }
-    // Whoever has not said who it is does not learn which commands there are.
-    if !session.authenticated
-        && !target.is_some_and(|t| t.spec.has(flag::NO_AUTH))
-        && !engine.settings.text(param::REQUIREPASS).is_empty()
-    {
-        return Err(Error::NO_AUTH);
+    let mut is_free = engine.access.is_free(session);
+    if !is_free {
+        match engine.access.identify(session, target.map(|t| t.spec))? {
+            Standing::Free => is_free = true,
+            Standing::Judged => {}
+            Standing::Gone => {
+                session.closing = Closing::Now;
+                return Ok(None);
+            }
+        }
     }
     let Some(target) = target else {
         return Err(unknown(call));
@@ -548,6 +553,13 @@ fn admit(
     if spec.has(flag::PROTECTED) && !is_allowed_to_debug(engine, session) {
         let name = spec.name.to_uppercase();
         return Err(Error::protected(&name, param::ENABLE_DEBUG_COMMAND.name()));
+    }
+    if session.multi.is_some() && spec.has(flag::NO_MULTI) {
+        return Err(Error::not_in_multi(&full_name(call, target)));
+    }
+    if !is_free {
+        let asked = asked(session, call, target);
+        access::admit(engine, session, &asked)?;
     }
     if let Some(routing) = &engine.routing {
         routing::admit(engine, routing, session, spec, argv, call.keys)?;
@@ -574,9 +586,6 @@ fn admit(
     if engine.is_guarded() {
         admit_guarded(engine, session, spec, argv)?;
     }
-    if session.multi.is_some() && spec.has(flag::NO_MULTI) {
-        return Err(Error::not_in_multi(&full_name(call, target)));
-    }
     let pause = &engine.effects.pause;
     if pause.is_on(now_ms) && pause.stops(session, spec) {
         session.paused = true;
@@ -588,6 +597,27 @@ fn admit(
         engine.gate.pass(session, spec)?;
     }
     Ok(Some(target))
+}
+
+/// What a client asks for, as its user's rights judge it.
+fn asked<'a>(session: &Session, call: &Call<'a>, target: Target) -> Asked<'a> {
+    let multi = session.multi.as_ref();
+    Asked {
+        spec: target.spec,
+        counter: target.counter,
+        argv: call.argv,
+        db: multi.and_then(|multi| multi.db).unwrap_or(session.db),
+    }
+}
+
+/// The command, or its subcommand, that these words name, and what counts it.
+pub fn find(engine: &Engine, argv: &[&[u8]]) -> Option<(&'static Spec, usize)> {
+    let (number, spec) = engine.commands.find(argv.first()?)?;
+    if spec.subcommands.is_empty() || argv.len() == 1 {
+        return Some((spec, engine.commands.counter(number, None)));
+    }
+    let (at, sub) = subcommand(spec, argv)?;
+    Some((sub, engine.commands.counter(number, Some(at))))
 }
 
 /// What a client that is sent things unasked may run.
@@ -691,12 +721,16 @@ fn is_allowed_to_debug(engine: &Engine, session: &Session) -> bool {
     }
 }
 
-fn queue(session: &mut Session, call: &Call<'_>, target: Target) {
+fn queue(engine: &Engine, session: &mut Session, call: &Call<'_>, target: Target) {
     let is_lost = session.is_watch_broken();
     if let Some(multi) = session.multi.as_mut() {
         if multi.failed || is_lost {
             // It will not run: no memory is spent on it.
             return;
+        }
+        if target.spec.name == "select" {
+            let db = num::parse_i64(call.argv[1]).and_then(|db| u32::try_from(db).ok());
+            multi.db = db.filter(|db| *db < engine.databases()).or(multi.db);
         }
         let argv: Vec<Vec<u8>> = call.argv.iter().map(|a| a.to_vec()).collect();
         multi.bytes += argv
@@ -893,6 +927,14 @@ pub(super) fn run_queued<'t>(
         },
         counter: queued.counter,
     };
+    if !engine.access.is_free(session) {
+        let asked = asked(session, &call, target);
+        if let Err(error) = access::admit_queued(engine, session, &asked) {
+            engine.count_error(session.worker, error.code());
+            Reply::new(out, session.resp3).error(&error);
+            return;
+        }
+    }
     run_within(engine, session, txn, &call, target, out);
 }
 

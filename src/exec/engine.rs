@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::runtime::RuntimeMetrics;
 
+use super::access::Access;
 use super::busy::Busy;
 use super::command_log::CommandLog;
 use super::effect::Effects;
@@ -48,6 +49,8 @@ pub struct Engine {
     pub commands: CommandTable,
     /// The connections.
     pub clients: Clients,
+    /// What users may do.
+    pub access: Arc<Access>,
     /// Who may stop a command before it runs.
     pub gate: Gate,
     /// What the layers above keep.
@@ -227,6 +230,8 @@ pub struct Counters {
     pub auth_failures: AtomicU64,
     /// Scripts and functions.
     pub scripts: ScriptFigures,
+    /// What users had no right to, by [`super::access::Ground`].
+    pub denials: [AtomicU64; 4],
 }
 
 /// What INFO says of scripts and functions.
@@ -281,11 +286,13 @@ impl Engine {
         hash::place_by_slot(is_clustered);
         let keyspace = Keyspace::new((workers * 16).max(16));
         let counters: Arc<Counters> = Arc::default();
-        let owed = Owed::new(settings.clone(), counters.clone());
+        let access: Arc<Access> = Arc::default();
+        let owed = Owed::new(settings.clone(), counters.clone(), access.clone());
         let engine = Engine {
             keyspace,
             settings,
             clients: Clients::new(owed),
+            access,
             gate: Gate::default(),
             services: Services::default(),
             monitors: Arc::default(),

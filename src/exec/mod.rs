@@ -4,6 +4,7 @@
 //! [`txn::Txn`]; every change leaves there as part of one effect. This layer
 //! knows no command by name but those of a transaction's own life.
 
+pub mod access;
 pub mod args;
 pub mod busy;
 pub mod client_eviction;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::access::Access;
 use super::engine::Counters;
 use super::session::Client;
 use crate::base::clock;
@@ -18,6 +19,7 @@ const STRANGER_MAX: u64 = 1024;
 pub struct Owed {
     settings: Arc<Settings>,
     counters: Arc<Counters>,
+    access: Arc<Access>,
     /// By [`ClientClass`]: whether there is any limit.
     limited: [AtomicBool; 3],
     /// Whether every reply counts as a block of the reply list
@@ -29,10 +31,11 @@ pub struct Owed {
 
 impl Owed {
     /// The rules that these settings hold.
-    pub fn new(settings: Arc<Settings>, counters: Arc<Counters>) -> Owed {
+    pub fn new(settings: Arc<Settings>, counters: Arc<Counters>, access: Arc<Access>) -> Owed {
         let owed = Owed {
             settings,
             counters,
+            access,
             limited: Default::default(),
             listed: AtomicBool::new(false),
             looked: AtomicBool::new(false),
@@ -95,7 +98,7 @@ impl Owed {
     fn check(&self, client: &Client, bytes: usize, is_stranger: bool) -> bool {
         self.looked.store(true, Ordering::Relaxed);
         let owed = bytes.max(FREE_BYTES) as u64;
-        let is_stranger = is_stranger && !self.settings.text(param::REQUIREPASS).is_empty();
+        let is_stranger = is_stranger && self.access.asks_for_proof();
         let mut limit = self.settings.output_limits().of(client.class());
         if client.is_follower() {
             // Whoever is dropped comes back for as much as the backlog holds.

@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::access::Held;
 use super::client_eviction::{ClientMemory, Share};
 use super::mail::{self, Inbox, Message};
 use super::owed::Owed;
@@ -75,6 +76,8 @@ pub struct Queued {
 pub struct Multi {
     /// What waits.
     pub queued: Vec<Queued>,
+    /// The database that the last SELECT among it chooses.
+    pub db: Option<u32>,
     /// A command could not be queued: EXEC will refuse.
     pub failed: bool,
     /// Bytes of all words.
@@ -97,6 +100,8 @@ pub struct Session {
     pub proven: bool,
     /// Changes with every new answer to who it is.
     pub identity: u32,
+    /// What its user may do.
+    pub held: Held,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Between MULTI and EXEC.
@@ -166,6 +171,7 @@ impl Session {
             was_authenticated: authenticated,
             proven: false,
             identity: 0,
+            held: Held::default(),
             reply_mode: ReplyMode::On,
             multi: None,
             watching: Vec::new(),
@@ -234,6 +240,7 @@ impl Session {
         self.client.names.lock().user = user.to_vec();
         self.proven = proven;
         self.identity = self.identity.wrapping_add(1);
+        self.held = Held::default();
     }
 
     /// Whether a watched key has changed.

@@ -13,6 +13,8 @@ mod doc;
 
 pub use doc::{Arg, ArgKind, Doc, Group};
 
+use smallvec::SmallVec;
+
 use super::context::Ctx;
 use crate::protocol::error::Error;
 
@@ -25,6 +27,26 @@ pub type Secrets = fn(argv: &[&[u8]], index: usize) -> bool;
 
 /// Shows the index of every argument that is a key, where no key spec can tell.
 pub type KeyFinder = fn(argv: &[&[u8]], visit: &mut dyn FnMut(usize)) -> Result<(), KeyError>;
+
+/// How a key is used, where that depends on the other arguments.
+pub type KeyUse = fn(argv: &[&[u8]]) -> u16;
+
+/// The indices of the arguments that are numbers of databases; none where the arguments
+/// are not what the command takes.
+pub type DatabaseFinder = fn(argv: &[&[u8]]) -> SmallVec<[usize; 2]>;
+
+/// Which arguments are channels that are listened to, or published in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All.
+    All,
+    /// All, and they are patterns.
+    Patterns,
+}
 
 /// With more words than this no command is brief.
 const BRIEF_ARGS: usize = 16;
@@ -339,6 +361,12 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// What finds its keys, where its key specs are but an approximation.
     pub key_finder: Option<KeyFinder>,
+    /// How its keys are used, where that depends on the other arguments.
+    pub key_use: Option<KeyUse>,
+    /// Which of its arguments are channels.
+    pub channels: Channels,
+    /// Which are databases.
+    pub databases: Option<DatabaseFinder>,
     /// Which shards it must hold.
     pub scope: Scope,
     /// Whether, with these arguments, it touches keys that nobody can tell
@@ -368,6 +396,9 @@ impl Spec {
             own_categories: 0,
             keys: &[],
             key_finder: None,
+            key_use: None,
+            channels: Channels::None,
+            databases: None,
             scope: Scope::Keys,
             reaches_beyond: None,
             subcommands: &[],
@@ -410,6 +441,24 @@ impl Spec {
     /// how they are used.
     pub const fn key_finder(mut self, find: KeyFinder) -> Spec {
         self.key_finder = Some(find);
+        self
+    }
+
+    /// How keys are used whose key specs say that it depends on the arguments.
+    pub const fn key_use(mut self, tell: KeyUse) -> Spec {
+        self.key_use = Some(tell);
+        self
+    }
+
+    /// Which of its arguments are channels.
+    pub const fn channels(mut self, channels: Channels) -> Spec {
+        self.channels = channels;
+        self
+    }
+
+    /// What finds the databases among its arguments.
+    pub const fn databases(mut self, find: DatabaseFinder) -> Spec {
+        self.databases = Some(find);
         self
     }
 
@@ -549,6 +598,20 @@ impl Spec {
             all |= category::SLOW;
         }
         all
+    }
+
+    /// Whether any argument is a key.
+    pub fn has_keys(&self) -> bool {
+        let is_key = |key: &KeySpec| key.flags & key_flag::NOT_KEY == 0;
+        self.keys.iter().any(is_key)
+    }
+
+    /// How a key is used by a call, whose key spec has these flags.
+    pub fn use_of(&self, flags: u16, argv: &[&[u8]]) -> u16 {
+        match self.key_use {
+            Some(tell) if flags & key_flag::VARIABLE_FLAGS != 0 => tell(argv),
+            _ => flags & !key_flag::VARIABLE_FLAGS,
+        }
     }
 
     /// Shows the index of every argument that is a key, with its flags, to
@@ -760,6 +823,12 @@ impl CommandTable {
         {
             return number.map(|number| (number, self.specs[number]));
         }
+        self.find_original(name)
+    }
+
+    /// The command of this name and its number, whatever it is called now.
+    #[inline]
+    pub fn find_original(&self, name: &[u8]) -> Option<(usize, &'static Spec)> {
         let mask = self.slots.len() - 1;
         let mut at = name_hash(name) as usize & mask;
         while let Some(i) = self.slots[at] {

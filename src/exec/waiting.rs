@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::access::{self, Asked};
 use super::args::{Key, KeyAt};
 use super::dispatch;
 use super::engine::{Calls, Engine, add};
@@ -100,6 +101,8 @@ pub struct Waiter {
     db: u32,
     no_touch: bool,
     answered: bool,
+    /// When it was last found that its client may run it, by what users could do then.
+    access: u64,
     /// It waits for its own job rather than for a key.
     works: bool,
     /// Whether it is over. Held while somebody runs or ends it.
@@ -340,6 +343,7 @@ pub(super) fn begin(
         db: session.db,
         no_touch: session.no_touch,
         answered: session.reply_mode == ReplyMode::On,
+        access: engine.access.generation(),
         works,
         over: Mutex::new(false),
     });
@@ -428,6 +432,14 @@ pub fn serve(engine: &Engine, worker: usize, changed: Vec<Changed>) {
     }
 }
 
+/// Why a command that waited may not run any more, where users have changed meanwhile.
+fn denied(engine: &Engine, waiter: &Waiter, asked: &Asked<'_>) -> Option<Error> {
+    match engine.access.generation() == waiter.access {
+        true => None,
+        false => access::admit_again(engine, &waiter.client, asked).err(),
+    }
+}
+
 /// Runs a command again, if the changed key is worth it; returns what it changed
 /// in turn.
 fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Vec<Changed> {
@@ -451,23 +463,39 @@ fn try_run(engine: &Engine, worker: usize, waiter: &Waiter, key: &Key<'_>) -> Ve
     let value = found.map(|found| txn.entry(found).value());
     let mut out = Output::default();
     if (waiter.wait.is_ready)(value) {
-        let mut session = Session::in_place_of(&waiter.client, worker, waiter.db);
-        session.no_touch = waiter.no_touch;
-        txn.removes = waiter.spec.has(flag::WRITE);
-        txn.touch = !waiter.no_touch;
-        txn.set_client(&waiter.client);
         let argv: Vec<&[u8]> = waiter.words.iter().map(Vec::as_slice).collect();
-        let call = Call {
+        let asked = Asked {
             spec: waiter.spec,
             counter: waiter.counter,
-            skip: waiter.skip,
             argv: &argv,
-            keys: &waiter.keys,
+            db: waiter.db,
         };
-        txn.set_reader(None, true);
-        *over = dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
-        if let Some(reader) = txn.take_reader() {
-            *waiter.client.missed.lock() = Some(reader);
+        match denied(engine, waiter, &asked) {
+            Some(error) => {
+                *over = true;
+                add(&engine.workers[worker].calls[waiter.counter].rejected, 1);
+                engine.count_error(worker, error.code());
+                Reply::new(&mut out, waiter.client.speaks_resp3()).error(&error);
+            }
+            None => {
+                let mut session = Session::in_place_of(&waiter.client, worker, waiter.db);
+                session.no_touch = waiter.no_touch;
+                txn.removes = waiter.spec.has(flag::WRITE);
+                txn.touch = !waiter.no_touch;
+                txn.set_client(&waiter.client);
+                let call = Call {
+                    spec: waiter.spec,
+                    counter: waiter.counter,
+                    skip: waiter.skip,
+                    argv: &argv,
+                    keys: &waiter.keys,
+                };
+                txn.set_reader(None, true);
+                *over = dispatch::run_again(engine, &mut session, &mut txn, &call, &mut out);
+                if let Some(reader) = txn.take_reader() {
+                    *waiter.client.missed.lock() = Some(reader);
+                }
+            }
         }
     }
     if *over {

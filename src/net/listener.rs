@@ -95,7 +95,7 @@ pub async fn accept(listener: Listener, engine: Arc<Engine>, workers: Arc<[Handl
                     tune(&SockRef::from(s), seconds);
                 }
                 from.worker = least_busy(&engine);
-                let authenticated = engine.settings.text(param::REQUIREPASS).is_empty();
+                let authenticated = !engine.access.asks_for_proof();
                 verbose!("Accepted {}", from.addr);
                 let worker = &workers[from.worker];
                 // Known from now on, though its worker has not seen it yet.
@@ -167,9 +167,7 @@ fn refuse(engine: &Engine, from: &Arrival) -> Option<Error> {
     if engine.total(|w| &w.connections) >= settings.int(param::MAXCLIENTS) as u64 {
         return Some(Error::MAX_CLIENTS);
     }
-    let open = !settings.flag(param::PROTECTED_MODE)
-        || !settings.text(param::REQUIREPASS).is_empty()
-        || from.is_local;
+    let open = !settings.flag(param::PROTECTED_MODE) || !engine.access.is_open() || from.is_local;
     (!open).then(|| {
         Error::new(
             "DENIED Larder is running in protected mode because protected mode is enabled and \

@@ -13,6 +13,8 @@ use super::process::{self, CpuTime};
 use crate::base::{clock, hash, supervisor};
 use crate::cache::limits::RuleStats;
 use crate::config::{Primary, param};
+use crate::exec::access::Ground;
+use crate::exec::engine::{Engine, Worker};
 use crate::exec::engine::{Engine, ScriptFigures, Worker};
 use crate::exec::following::{Phase, seconds_since};
 use crate::exec::pause::Purpose;
@@ -543,13 +545,12 @@ fn stats(source: &Source<'_>, lines: &mut Lines) {
     lines.put("instantaneous_eventloop_cycles_per_sec", cycles);
     lines.put("instantaneous_eventloop_duration_usec", cycle_us);
     lines.put("acl_access_denied_auth", count(&counters.auth_failures));
-    lines.zeros(&[
-        "acl_access_denied_cmd",
-        "acl_access_denied_key",
-        "acl_access_denied_channel",
-        "acl_access_denied_tls_cert",
-        "acl_access_denied_db",
-    ]);
+    let denied = |ground: Ground| count(&counters.denials[ground as usize]);
+    lines.put("acl_access_denied_cmd", denied(Ground::Command));
+    lines.put("acl_access_denied_key", denied(Ground::Key));
+    lines.put("acl_access_denied_channel", denied(Ground::Channel));
+    lines.zeros(&["acl_access_denied_tls_cert"]);
+    lines.put("acl_access_denied_db", denied(Ground::Database));
 }
 
 /// What there is to say of the server that is followed.

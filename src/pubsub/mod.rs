@@ -12,6 +12,7 @@ mod registry;
 mod subscriptions;
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,12 +20,13 @@ use crate::base::glob::{self, Case};
 use crate::exec::engine::Engine;
 use crate::exec::mail::Message;
 use crate::exec::services::Service;
+use crate::exec::session::Client;
 use crate::protocol::reply::Reply;
 use crate::store::entry::Blob;
 
 use notifications::Classes;
 pub use notifications::configure;
-use registry::{Channels, Patterns};
+use registry::{Channels, Patterns, Subscribers};
 pub use subscriptions::{Kind, Subscriptions};
 
 /// From this size on what is published is shared by those who get it, rather
@@ -191,6 +193,30 @@ impl PubSub {
     /// How many patterns there are.
     pub fn patterns(&self) -> usize {
         self.patterns.len()
+    }
+
+    /// Those of some clients who listen to anything of some kind and name.
+    pub fn listeners(
+        &self,
+        is_meant: impl Fn(Kind, &[u8]) -> bool,
+        is_concerned: impl Fn(&Client) -> bool,
+    ) -> Vec<Arc<Client>> {
+        let mut found: BTreeMap<u64, Arc<Client>> = BTreeMap::new();
+        let mut visit = |kind: Kind, name: &[u8], subscribers: &Subscribers| {
+            if is_meant(kind, name) {
+                let clients = subscribers.values().filter(|client| is_concerned(client));
+                found.extend(clients.map(|client| (client.id, client.clone())));
+            }
+        };
+        for (kind, channels) in [
+            (Kind::Channel, &self.channels),
+            (Kind::Shard, &self.shard_channels),
+        ] {
+            channels.each(|name, subscribers| visit(kind, name, subscribers));
+        }
+        self.patterns
+            .each(|name, subscribers| visit(Kind::Pattern, name, subscribers));
+        found.into_values().collect()
     }
 
     fn of(&self, kind: Kind) -> &Channels {

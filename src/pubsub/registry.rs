@@ -87,6 +87,15 @@ impl Channels {
         subscribers.is_some_and(|subscribers| subscribers.contains_key(&client.id))
     }
 
+    /// Shows each channel to `visit`, stripe by stripe, while nobody comes to it or goes.
+    pub fn each(&self, mut visit: impl FnMut(&[u8], &Subscribers)) {
+        for stripe in &self.stripes {
+            for (name, subscribers) in stripe.lock().iter() {
+                visit(name, subscribers);
+            }
+        }
+    }
+
     /// The names of all.
     pub fn names(&self) -> Vec<Arc<[u8]>> {
         let mut names = Vec::new();

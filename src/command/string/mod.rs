@@ -97,6 +97,7 @@ pub const SPECS: &[Spec] = &[
         )
         .args(&[KEY]),
     row("set", -3, set::set, WRITE | DENYOOM, SET_KEY)
+        .key_use(use_of_set)
         .doc(
             Group::String,
             "1.0.0",
@@ -328,6 +329,15 @@ const fn row(
 
 const SET_KEY: &[KeySpec] = &[key(1, RW | ACCESS | UPDATE | VARIABLE_FLAGS)
     .notes("RW and ACCESS due to the optional `GET` argument")];
+
+/// SET reads where GET stands among its options.
+fn use_of_set(argv: &[&[u8]]) -> u16 {
+    let is_get = |word: &&[u8]| word.eq_ignore_ascii_case(b"get");
+    match argv.iter().skip(3).any(is_get) {
+        true => RW | ACCESS | UPDATE,
+        false => OW | UPDATE,
+    }
+}
 
 const GETEX_KEY: &[KeySpec] =
     &[key(1, RW | ACCESS | UPDATE).notes("RW and UPDATE because it changes the TTL")];
