@@ -4,7 +4,7 @@
 //! kept beside them, in order, for they are what is shown and saved: a rule that a later
 //! one outdoes goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::wrong::Wrong;
 use crate::exec::spec::{CommandTable, Spec, category};
@@ -12,14 +12,14 @@ use crate::exec::spec::{CommandTable, Spec, category};
 /// See the head of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
-    /// Every one: nothing was taken since.
+    /// Every one, those included that are still to come.
     all: bool,
-    /// It began with all of them, those included that are still to come.
+    /// It began with all of them.
     from_all: bool,
     /// By the command table's counters.
     bits: Box<[u64]>,
     /// Where a command is allowed with some first arguments alone, by its counter.
-    first_args: BTreeMap<usize, Vec<Box<[u8]>>>,
+    first_args: BTreeMap<usize, BTreeSet<Box<[u8]>>>,
     rules: Vec<Rule>,
 }
 
@@ -117,14 +117,23 @@ impl Commands {
         match name {
             [b'@', category @ ..] => self.apply_category(category, allows, table),
             _ if allows && name.contains(&b'|') => self.allow_part(name, table),
-            _ => {
-                let place = find(table, name).ok_or(Wrong::UnknownCommand)?;
-                self.set(&place, allows, table);
-                let full = table.full_name(place.number, place.sub);
-                self.note(full.as_bytes(), allows);
-                Ok(())
-            }
-        }
+            _ => self.apply_command(name, allows, table),
+        }?;
+        self.all = self.bits.iter().all(|bits| *bits == u64::MAX);
+        Ok(())
+    }
+
+    fn apply_command(
+        &mut self,
+        name: &[u8],
+        allows: bool,
+        table: &CommandTable,
+    ) -> Result<(), Wrong> {
+        let place = find(table, name).ok_or(Wrong::UnknownCommand)?;
+        self.set(&place, allows, table);
+        let full = table.full_name(place.number, place.sub);
+        self.note(full.as_bytes(), allows);
+        Ok(())
     }
 
     fn apply_category(
@@ -167,9 +176,7 @@ impl Commands {
         if place.spec.subcommands.is_empty() {
             let counter = table.counter(place.number, None);
             let allowed = self.first_args.entry(counter).or_default();
-            if !allowed.iter().any(|one| one.eq_ignore_ascii_case(part)) {
-                allowed.push(part.to_ascii_lowercase().into());
-            }
+            allowed.insert(part.to_ascii_lowercase().into());
         } else {
             let sub = find(table, name).ok_or(Wrong::UnknownCommand)?;
             self.set(&sub, true, table);
@@ -192,10 +199,7 @@ impl Commands {
         let bit = 1 << (counter % 64);
         match allows {
             true => self.bits[counter / 64] |= bit,
-            false => {
-                self.bits[counter / 64] &= !bit;
-                self.all = false;
-            }
+            false => self.bits[counter / 64] &= !bit,
         }
         self.first_args.remove(&counter);
     }

@@ -189,7 +189,7 @@ impl User {
         words.extend(root.split(|&b| b == b' ').map(<[u8]>::to_vec));
         for selector in self.selectors() {
             let rules = selector.describe();
-            let rules: Vec<Vec<u8>> = rules.split(|&b| b == b' ').map(as_word).collect();
+            let rules: Vec<Vec<u8>> = rules.split(|&b| b == b' ').map(as_part).collect();
             words.push([b"(", &rules.join(&b' ')[..], b")"].concat());
         }
         words
@@ -253,6 +253,16 @@ fn as_word<W: AsRef<[u8]> + ?Sized>(word: &W) -> Vec<u8> {
         config::split(word).is_ok_and(|words| matches!(&words[..], [one] if one == word));
     if is_plain && !word.iter().any(u8::is_ascii_control) {
         return word.to_vec();
+    }
+    let mut quoted = Vec::new();
+    config::quote(word, &mut quoted);
+    quoted
+}
+
+/// A word within parentheses, which no other may seem to close.
+fn as_part(word: &[u8]) -> Vec<u8> {
+    if !word.ends_with(b")") {
+        return as_word(word);
     }
     let mut quoted = Vec::new();
     config::quote(word, &mut quoted);
