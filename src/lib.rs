@@ -23,6 +23,7 @@
 //!   both come by. **A handler sees only the keys that its row declares.**
 //! * [`cache`]: services that make a cache of it, beside reads and writes. **Knows
 //!   no** handler and no socket.
+//! * [`acl`]: users, their passwords and their rights. **Knows no** connection.
 //! * [`pubsub`]: who listens to what, and what they are sent. **Knows no** connection.
 //! * [`persist`]: values as bytes outside the server, and back; snapshots. **Trusts
 //!   nothing** that it reads.

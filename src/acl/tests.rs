@@ -270,7 +270,10 @@ fn a_command_needs_the_right_to_it_and_to_each_of_its_keys() {
             ("exists x", NO_KEY),
             ("bitfield r get u4 0", "*1 :0"),
             ("bitfield r set u4 0 1", NO_KEY),
-            ("lpush w v", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            (
+                "lpush w v",
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
             // What is wrong with it is told first.
             ("get", "-ERR wrong number of arguments for 'get' command"),
         ],
@@ -319,7 +322,10 @@ fn channels_are_matched_and_patterns_compared_by_their_letters() {
             ("subscribe a:1 c", NO_CHANNEL),
             ("ssubscribe c", NO_CHANNEL),
             ("psubscribe a:1*", NO_CHANNEL),
-            ("hello 3 setname a", "%7 $6 server $5 redis $7 version $5 7.2.4 $5 proto :3 $2 id :2 $4 mode $10 standalone $4 role $6 master $7 modules *0"),
+            (
+                "hello 3 setname a",
+                "%7 $6 server $5 redis $7 version $5 7.2.4 $5 proto :3 $2 id :2 $4 mode $10 standalone $4 role $6 master $7 modules *0",
+            ),
             ("psubscribe a:*", ">3 $10 psubscribe $3 a:* :1"),
             ("subscribe a:2", ">3 $9 subscribe $3 a:2 :2"),
             // To hear of something no more needs no right.
@@ -574,19 +580,19 @@ fn dryrun_says_what_would_be_and_in_full_why_not() {
             ("acl dryrun bob get r", "+OK"),
             (
                 "acl dryrun bob get x",
-                "$46 User bob has no permissions to access the 'x' key",
+                "$49 User bob has no permissions to access the 'x' key",
             ),
             (
                 "acl dryrun bob publish x m",
-                "$50 User bob has no permissions to access the 'x' channel",
+                "$53 User bob has no permissions to access the 'x' channel",
             ),
             (
                 "acl dryrun bob debug help",
-                "$51 User bob has no permissions to run the 'debug' command",
+                "$54 User bob has no permissions to run the 'debug' command",
             ),
             (
                 "acl dryrun bob select 3",
-                "$47 User bob has no permissions to access database 3",
+                "$48 User bob has no permissions to access database 3",
             ),
             ("acl dryrun bob sunsubscribe x", "+OK"),
             ("acl dryrun nobody get r", "-ERR User 'nobody' not found"),
@@ -597,6 +603,48 @@ fn dryrun_says_what_would_be_and_in_full_why_not() {
             ),
         ],
     );
+}
+
+#[test]
+fn the_commands_of_a_category_and_the_names_of_users_are_told() {
+    let (mut kit, _) = with_bob("+@all");
+    let all = kit.run("acl cat");
+    assert!(all.starts_with("*21\r\n$8\r\nkeyspace\r\n"));
+    let some = kit.run("acl cat TRANSACTION");
+    assert!(some.contains("\r\nmulti\r\n") && !some.contains("\r\nget\r\n"));
+    assert!(kit.run("acl cat admin").contains("\r\nacl|setuser\r\n"));
+    check(
+        &mut kit,
+        &[
+            ("acl cat nosuch", "-ERR Unknown category 'nosuch'"),
+            (
+                "acl cat a b",
+                "-ERR unknown subcommand or wrong number of arguments for 'cat'. Try ACL HELP.",
+            ),
+            ("acl users", "*2 $3 bob $7 default"),
+            ("acl whoami", "$7 default"),
+            (
+                "acl getuser bob",
+                "*14 $5 flags *2 $2 on $6 nopass $9 passwords *0 $8 commands $5 +@all $4 keys \
+                 $0  $8 channels $0  $9 databases $6 alldbs $9 selectors *0",
+            ),
+            (
+                "acl deluser default",
+                "-ERR The 'default' user cannot be removed",
+            ),
+            (
+                "acl setuser 'a b'",
+                "-ERR Usernames can't contain spaces or null characters",
+            ),
+        ],
+    );
+    assert!(kit.run("acl genpass").starts_with("$64\r\n"));
+    assert!(kit.run("acl genpass 9").starts_with("$3\r\n"));
+    assert!(kit.run("acl help").starts_with("*27\r\n+ACL <subcommand>"));
+    for line in ["acl load", "acl save"] {
+        let refused = "-ERR This instance is not configured to use an ACL file.";
+        assert!(kit.run(line).starts_with(refused), "{line}");
+    }
 }
 
 #[test]

@@ -236,10 +236,7 @@ fn other_directives_are_kept_for_the_layers_that_act_on_them() {
         .refuse("No such command in rename-command")
         .to_string();
     assert!(error.contains("at line 3") && error.contains("\nNo such command in rename-command\n"));
-    assert_eq!(
-        settings.not_in_force(),
-        ["user", "loadmodule", "json.limit"]
-    );
+    assert_eq!(settings.not_in_force(), ["loadmodule", "json.limit"]);
 }
 
 #[test]

@@ -209,6 +209,85 @@ fn policies_of_an_included_file_stay_there_or_nothing_is_rewritten() {
     }
 }
 
+/// Users in force, each by its name and what stands behind it.
+struct These(&'static [(&'static str, &'static str)]);
+
+impl InForce for These {
+    fn policies(&self) -> Vec<Policy> {
+        Vec::new()
+    }
+
+    fn users(&self) -> Option<Vec<UserLine>> {
+        let line = |(name, rules): &(&str, &str)| UserLine {
+            name: name.as_bytes().into(),
+            line: format!("user {name} {rules}").into_bytes(),
+        };
+        Some(self.0.iter().map(line).collect())
+    }
+
+    fn is_user(&self, words: &[Vec<u8>]) -> bool {
+        let said = words.join(&b' ');
+        let mut all = self.0.iter();
+        all.any(|(name, rules)| said == format!("{name} {rules}").as_bytes())
+    }
+}
+
+/// The file after CONFIG REWRITE with these users in force, less its `dir`.
+fn rewrite_users(settings: &Settings, users: These) -> Result<String, RewriteError> {
+    settings.rewrite(&users)?;
+    let file = settings.file().expect("a file");
+    let text = fs::read_to_string(file).expect("text");
+    let lines = text.lines().filter(|line| !line.starts_with("dir "));
+    Ok(lines.map(|line| format!("{line}\n")).collect())
+}
+
+#[test]
+fn the_users_in_force_are_written_each_in_its_line_and_new_ones_at_the_end() {
+    let folder = Folder::new("users-rewritten");
+    let text = "# Ours.\nUSER \"a\" on\nuser b off\n# Theirs.\nuser c on\nhz 20\n";
+    let settings = load(&folder.write("a.conf", text)).expect("loads");
+    let signed = |text: &str| format!("{text}{}\n", String::from_utf8_lossy(SIGNATURE));
+    let same = These(&[("a", "on"), ("b", "off"), ("c", "on")]);
+    let now = rewrite_users(&settings, same).expect("a text");
+    assert_eq!(now, signed(text));
+    let users = These(&[("a", "on"), ("c", "off"), ("d", "on")]);
+    let now = rewrite_users(&settings, users).expect("a text");
+    let expected = "# Ours.\nUSER \"a\" on\n# Theirs.\nuser c off\nhz 20\n";
+    assert_eq!(now, signed(expected) + "user d on\n");
+    let now = rewrite_users(&settings, These(&[])).expect("a text");
+    assert_eq!(now, signed("# Ours.\n# Theirs.\nhz 20\n"));
+}
+
+#[test]
+fn users_of_an_included_file_stay_there_or_nothing_is_rewritten() {
+    let folder = Folder::new("users-included");
+    let inner = folder.write("inner.conf", "user a on\n");
+    let text = format!("include {}\nuser b on\n", inner.display());
+    let path = folder.write("a.conf", &text);
+    let settings = load(&path).expect("loads");
+    let now = rewrite_users(&settings, These(&[("a", "on"), ("b", "off")])).expect("a text");
+    assert!(now.contains("user b off\n") && !now.contains("user a"));
+    let before = fs::read_to_string(&path).expect("text");
+    for users in [These(&[("b", "on")]), These(&[("a", "off"), ("b", "on")])] {
+        let error = rewrite_users(&settings, users).expect_err("an error");
+        let place = format!(
+            "the user 'a' of an included file has changed, and is to be changed there: {}:1",
+            inner.display()
+        );
+        assert!(error.to_string().ends_with(&place), "{error}");
+        assert_eq!(fs::read_to_string(&path).expect("text"), before);
+    }
+}
+
+#[test]
+fn users_with_a_file_of_their_own_have_no_lines() {
+    let folder = Folder::new("users-file");
+    let text = "user a on\naclfile users.acl\n";
+    let settings = load(&folder.write("a.conf", text)).expect("loads");
+    let now = rewrite_users(&settings, These(&[("a", "on")])).expect("a text");
+    assert!(now.starts_with("aclfile users.acl\n") && !now.contains("user a"));
+}
+
 #[test]
 fn a_policyfile_that_is_named_at_run_time_takes_over_what_the_config_file_said() {
     let folder = Folder::new("policyfile-changed");
@@ -313,10 +392,14 @@ proptest! {
         prop_assert!(loader.read_text(&source, lines.join("\n").as_bytes()).is_ok());
         let mut values = loader.state.values;
         values[param::HZ.index()] = Value::Number(hz);
-        let text = rewritten(lines.join("\n").as_bytes(), &values, &[], file, Extent::Changed).expect("a text");
+        let write = |old: &[u8]| {
+            let users = Users { has_file: false, users: None, in_force: &Vec::new };
+            rewritten(old, &values, (&[], &users), file, Extent::Changed).expect("a text")
+        };
+        let text = write(lines.join("\n").as_bytes());
         let mut again = Loader::new();
         prop_assert!(again.read_text(&source, &text).is_ok());
         prop_assert_eq!(&again.state.values, &values);
-        prop_assert_eq!(rewritten(&text, &values, &[], file, Extent::Changed).expect("a text"), text);
+        prop_assert_eq!(write(&text), text);
     }
 }
