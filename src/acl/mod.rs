@@ -64,6 +64,8 @@ pub struct Acl {
     access: Arc<Access>,
     /// The `requirepass` that the default user was last given.
     password: Mutex<Arc<[u8]>>,
+    /// Held while the file of users is written.
+    writer: Mutex<()>,
     log: Log,
     describe: OnceLock<Describe>,
 }
@@ -101,6 +103,7 @@ impl Service for Acl {
             users: RwLock::new(Users::from([(DEFAULT.into(), default.into())])),
             access: engine.access.clone(),
             password: Mutex::new(password),
+            writer: Mutex::default(),
             log: Log::default(),
             describe: OnceLock::new(),
         });
@@ -254,6 +257,7 @@ impl Acl {
     ///
     /// What the system says; the file is as it was.
     pub fn save(&self, path: &Path) -> io::Result<()> {
+        let _turn = self.writer.lock();
         let mut text = Vec::new();
         for user in self.all() {
             text.extend(user.line());

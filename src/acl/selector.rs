@@ -11,7 +11,7 @@ use super::wrong::Wrong;
 use crate::base::glob::{self, Case};
 use crate::base::num;
 use crate::config;
-use crate::exec::access::{Asked, Denial, Ground};
+use crate::exec::access::{Asked, Denial, Ground, Touch};
 use crate::exec::spec::{Channels, CommandTable, Spec, category, flag, key_flag};
 
 /// Reading.
@@ -192,9 +192,13 @@ impl Selector {
         &self.channels
     }
 
-    /// Whether any key may be read.
-    pub fn reads_all_keys(&self) -> bool {
-        let all = |known: &KeyPattern| known.uses & READ != 0 && *known.glob == *b"*";
+    /// Whether any key may be touched so.
+    pub fn has_all_keys(&self, touch: Touch) -> bool {
+        let wanted = match touch {
+            Touch::Read => READ,
+            Touch::Write => WRITE,
+        };
+        let all = |known: &KeyPattern| known.uses & wanted != 0 && *known.glob == *b"*";
         self.all_keys || self.keys.iter().any(all)
     }
 

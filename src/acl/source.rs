@@ -29,8 +29,8 @@ pub fn users_of(settings: &Settings, table: &CommandTable) -> Result<Users, Load
         let mut seen: Vec<&[u8]> = Vec::new();
         for line in settings.directives("user") {
             let user = user_of(line, terms)?;
-            if seen.contains(&&line.args[0][..]) {
-                return Err(refuse(line, &line.args[0], Wrong::Duplicate));
+            if seen.contains(&&user.name[..]) {
+                return Err(refuse(line, &user.name, Wrong::Duplicate));
             }
             seen.push(&line.args[0]);
             if !user.is_on {
@@ -59,10 +59,10 @@ pub fn users_of(settings: &Settings, table: &CommandTable) -> Result<Users, Load
 
 /// The user of a line of the configuration.
 fn user_of(line: &Directive, terms: Terms<'_>) -> Result<User, LoadError> {
-    let (name, rules) = line.args.split_first().unwrap_or((&line.args[0], &[]));
-    if !is_name(name) {
-        return Err(redacted(line).refuse("Spaces not allowed in ACL usernames"));
-    }
+    let (name, rules) = match &line.args[..] {
+        [name, rules @ ..] if is_name(name) => (name, rules),
+        _ => return Err(redacted(line).refuse("Spaces not allowed in ACL usernames")),
+    };
     User::new(name, terms)
         .with(rules, terms)
         .map_err(|error| match error {

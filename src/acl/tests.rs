@@ -556,6 +556,24 @@ fn sort_follows_patterns_for_who_may_read_any_key() {
 }
 
 #[test]
+fn a_group_is_invalidated_by_who_may_write_any_key() {
+    let (mut kit, mut bob) = with_bob("+@all ~a*");
+    let denied = "-ERR PREFIX of CACHE.INVALIDATE denied due to insufficient ACL permissions.";
+    kit.run("set b v");
+    check(
+        &mut bob,
+        &[
+            ("cache.invalidate prefix b", denied),
+            ("cache.invalidate key b", NO_KEY),
+            ("exists a", ":0"),
+        ],
+    );
+    kit.run("acl setuser bob %W~*");
+    assert!(!bob.run("cache.invalidate prefix b").starts_with('-'));
+    assert_eq!(kit.run("exists b"), ":0\r\n");
+}
+
+#[test]
 fn a_command_that_waited_is_judged_again() {
     let (mut kit, mut bob) = with_bob("+@all ~a");
     assert_eq!(bob.run("blpop a 0"), "");

@@ -5,7 +5,7 @@ use super::password::Password;
 use super::selector::{FoundKeys, Selector, Terms, allows_channel};
 use super::wrong::Wrong;
 use crate::config;
-use crate::exec::access::{Asked, Denial, Ground, Rights};
+use crate::exec::access::{Asked, Denial, Ground, Rights, Touch};
 use crate::exec::engine::Engine;
 
 /// The user of whoever has not said that it is another one.
@@ -289,10 +289,10 @@ impl Rights for User {
         Err(worst)
     }
 
-    fn read_everything(&self, engine: &Engine, asked: &Asked<'_>) -> bool {
+    fn reach_everything(&self, engine: &Engine, asked: &Asked<'_>, touch: Touch) -> bool {
         let (mut keys, databases) = (FoundKeys::default(), engine.databases());
         self.selectors.iter().any(|selector| {
-            selector.reads_all_keys() && selector.judge(asked, &mut keys, databases).is_ok()
+            selector.has_all_keys(touch) && selector.judge(asked, &mut keys, databases).is_ok()
         })
     }
 }

@@ -1,8 +1,7 @@
 //! Publish and subscribe.
 
-use crate::exec::access::{self, Asked};
+use crate::exec::access;
 use crate::exec::context::Ctx;
-use crate::exec::dispatch;
 use crate::exec::mail::Message;
 use crate::exec::session::{Closing, ReplyMode};
 use crate::exec::spec::{Arg, ArgKind, Channels, Group, Spec, flag::*, key, key_flag::*, keys};
@@ -228,26 +227,11 @@ fn begin(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result<(), Error> {
         confirm(ctx, WORDS[kind as usize].0, Some(name), count);
     }
     ctx.session.subscriber = true;
-    if !ctx.engine.access.is_free(ctx.session) && !still_may(ctx) {
+    if !access::still_may(ctx.engine, ctx.session, ctx.args.all()) {
         // Who took the right away may not have seen it listen yet.
         ctx.session.closing = Closing::Now;
     }
     Ok(())
-}
-
-/// Whether what the client has just begun to listen to is still allowed.
-fn still_may(ctx: &mut Ctx<'_, '_>) -> bool {
-    let (engine, argv) = (ctx.engine, ctx.args.all());
-    let Some((spec, counter)) = dispatch::find(engine, argv) else {
-        return false;
-    };
-    let asked = Asked {
-        spec,
-        counter,
-        argv,
-        db: ctx.session.db,
-    };
-    access::still_may(engine, ctx.session, &asked)
 }
 
 fn end(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result<(), Error> {

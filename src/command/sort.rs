@@ -10,10 +10,9 @@ use smallvec::SmallVec;
 
 use super::list;
 use crate::base::{hash, num};
-use crate::exec::access::{self, Asked};
+use crate::exec::access::{self, Touch};
 use crate::exec::args::{Args, Key};
 use crate::exec::context::Ctx;
-use crate::exec::dispatch;
 use crate::exec::effect::Event;
 use crate::exec::spec::{
     Arg, ArgKind, Begin, Find, Group, Handler, KeySpec, Spec,
@@ -149,16 +148,8 @@ impl Pattern<'_> {
 
 /// An error where the client's user may not read any key, which a pattern may lead to.
 fn admit(ctx: &mut Ctx<'_, '_>, option: &str) -> Result<(), Error> {
-    let Some((spec, counter)) = dispatch::find(ctx.engine, ctx.args.all()) else {
-        return Ok(());
-    };
-    let asked = Asked {
-        spec,
-        counter,
-        argv: ctx.args.all(),
-        db: ctx.session.db,
-    };
-    match access::may_read_everything(ctx.engine, ctx.session, &asked) {
+    let argv = ctx.args.all();
+    match access::may_reach_everything(ctx.engine, ctx.session, argv, Touch::Read) {
         true => Ok(()),
         false => Err(Error::new(format!(
             "ERR {option} option of SORT denied due to insufficient ACL permissions."

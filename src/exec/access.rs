@@ -55,8 +55,9 @@ pub trait Rights: Send + Sync {
     /// Why it may not.
     fn judge(&self, engine: &Engine, asked: &Asked<'_>) -> Result<(), Denial>;
 
-    /// Whether a command may be run, and any key be read beside those that it declares.
-    fn read_everything(&self, engine: &Engine, asked: &Asked<'_>) -> bool;
+    /// Whether a command may be run, and any key be touched beside those that it
+    /// declares.
+    fn reach_everything(&self, engine: &Engine, asked: &Asked<'_>, touch: Touch) -> bool;
 }
 
 /// A command that somebody wants to run.
@@ -70,6 +71,15 @@ pub struct Asked<'a> {
     pub argv: &'a [&'a [u8]],
     /// The database that it would work on.
     pub db: u32,
+}
+
+/// What is done to a key that a command does not declare.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Touch {
+    /// It is read.
+    Read,
+    /// It is changed or removed.
+    Write,
 }
 
 /// What a user lacks the right to. Of several the last one is told.
@@ -254,6 +264,10 @@ impl Access {
             session.held.pass = generation;
             return Ok(Standing::Free);
         }
+        if session.client.is_killed() {
+            // Another user may have its user's name by now.
+            return Ok(Standing::Gone);
+        }
         if session.held.generation != generation {
             let user = session.client.names.lock().user.clone();
             let rights = authority.rights_of(&user);
@@ -371,30 +385,50 @@ pub(super) fn admit_again(
     judged.map_err(|denial| deny(engine, client, asked, denial, Context::TopLevel))
 }
 
-/// Whether a session's user still may run what its running command has just begun:
-/// what is begun and lasts is looked at again once it can be seen by who changes users.
-pub fn still_may(engine: &Engine, session: &mut Session, asked: &Asked<'_>) -> bool {
-    if engine.access.is_free(session) {
-        return true;
-    }
-    match engine.access.identify(session, Some(asked.spec)) {
-        Ok(Standing::Free) => true,
-        Ok(Standing::Judged) => judge(engine, session, asked).is_ok(),
-        Ok(Standing::Gone) | Err(_) => false,
-    }
+/// Whether a session's user still may run the command of these words, which has just
+/// begun something that lasts: it is looked at again once who changes users can see it.
+pub fn still_may(engine: &Engine, session: &mut Session, argv: &[&[u8]]) -> bool {
+    allows(engine, session, argv, |rights, asked| {
+        rights.judge(engine, asked).is_ok()
+    })
 }
 
-/// Whether a session's user may read any key by a command, beside those that it
-/// declares.
-pub fn may_read_everything(engine: &Engine, session: &mut Session, asked: &Asked<'_>) -> bool {
+/// Whether a session's user may have any key touched by the command of these words,
+/// beside those that it declares.
+pub fn may_reach_everything(
+    engine: &Engine,
+    session: &mut Session,
+    argv: &[&[u8]],
+    touch: Touch,
+) -> bool {
+    allows(engine, session, argv, |rights, asked| {
+        rights.reach_everything(engine, asked, touch)
+    })
+}
+
+fn allows(
+    engine: &Engine,
+    session: &mut Session,
+    argv: &[&[u8]],
+    allow: impl FnOnce(&dyn Rights, &Asked<'_>) -> bool,
+) -> bool {
     if engine.access.is_free(session) {
         return true;
     }
-    match engine.access.identify(session, Some(asked.spec)) {
+    let Some((spec, counter)) = dispatch::find(engine, argv) else {
+        return false;
+    };
+    let asked = Asked {
+        spec,
+        counter,
+        argv,
+        db: session.db,
+    };
+    match engine.access.identify(session, Some(spec)) {
         Ok(Standing::Free) => true,
         Ok(Standing::Judged) => {
-            let rights = session.held.rights.as_ref();
-            rights.is_some_and(|rights| rights.read_everything(engine, asked))
+            let rights = session.held.rights.as_deref();
+            rights.is_some_and(|rights| allow(rights, &asked))
         }
         Ok(Standing::Gone) | Err(_) => false,
     }

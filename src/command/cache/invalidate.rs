@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::config::policy::Pattern;
+use crate::exec::access::{self, Touch};
 use crate::exec::context::Ctx;
 use crate::exec::effect::Removal;
 use crate::exec::hint;
@@ -79,6 +80,14 @@ pub(super) fn find_keys(argv: &[&[u8]], visit: &mut dyn FnMut(usize)) -> Result<
 pub(super) fn invalidate(ctx: &mut Ctx<'_, '_>) -> Result<(), Error> {
     let words = ctx.args.all();
     let wish = Wish::parse(&words[1..]).ok_or(Error::SYNTAX)?;
+    // Nobody can tell which keys are in a group.
+    if is_about_a_group(words)
+        && !access::may_reach_everything(ctx.engine, ctx.session, words, Touch::Write)
+    {
+        let kind = wish.kind.to_ascii_uppercase();
+        let after = " of CACHE.INVALIDATE denied due to insufficient ACL permissions.";
+        return Err(Error::quoting("ERR ", &kind, after));
+    }
     let target = target(ctx, &wish)?;
     let reason = &wish.reason[..wish.reason.len().min(REASON_MAX)];
     let reason = String::from_utf8_lossy(reason);
