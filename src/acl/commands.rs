@@ -34,7 +34,7 @@ struct Rule {
 /// The number of a category's bit.
 pub fn category_bit(name: &[u8]) -> Option<u32> {
     let is_it = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
-    let at = category::NAMES.iter().position(|known| is_it(&known))?;
+    let at = category::NAMES.iter().position(is_it)?;
     Some(1 << at)
 }
 

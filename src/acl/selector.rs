@@ -77,7 +77,7 @@ impl FoundKeys {
 fn uses(flags: u16) -> u8 {
     let reads = flags & key_flag::ACCESS != 0;
     let writes = flags & (key_flag::INSERT | key_flag::DELETE | key_flag::UPDATE) != 0;
-    u8::from(reads) * READ | u8::from(writes) * WRITE
+    (u8::from(reads) * READ) | (u8::from(writes) * WRITE)
 }
 
 impl Selector {
