@@ -14,7 +14,6 @@ use crate::base::{clock, hash, supervisor};
 use crate::cache::limits::RuleStats;
 use crate::config::{Primary, param};
 use crate::exec::access::Ground;
-use crate::exec::engine::{Engine, Worker};
 use crate::exec::engine::{Engine, ScriptFigures, Worker};
 use crate::exec::following::{Phase, seconds_since};
 use crate::exec::pause::Purpose;
