@@ -735,6 +735,21 @@ fn a_script_may_ask_what_its_caller_may_run() {
 }
 
 #[test]
+fn a_script_may_do_no_more_than_its_caller() {
+    let (mut kit, mut bob) = with_bob("+@all -set ~a");
+    let call = |words: &str| format!("eval \"return redis.call({words})\" 0");
+    let reply = bob.run(&call("'get', 'b'"));
+    let refused = "ACL failure in script: No permissions to access a key";
+    assert!(reply.contains(refused), "{reply}");
+    assert_eq!(bob.run(&call("'get', 'a'")), "$-1\r\n");
+    let ask = "eval \"return redis.acl_check_cmd('set', 'a', 'v')\" 0";
+    assert_eq!(bob.run(ask), "$-1\r\n");
+    assert_eq!(kit.run(ask), ":1\r\n");
+    let log = kit.run("acl log");
+    assert!(log.contains("\r\nlua\r\n") && log.contains("cmd=eval "));
+}
+
+#[test]
 fn who_may_do_everything_is_asked_about_nothing() {
     let (mut kit, mut bob) = with_bob("~* &* +@all");
     let is_free = |kit: &Kit| kit.engine.access.is_free(&kit.session);

@@ -19,6 +19,7 @@ use super::running::Running;
 use super::{modules, values};
 use crate::base::num::{FloatText, IntText};
 use crate::base::{clock, log};
+use crate::exec::access::{self, Verdict};
 use crate::exec::dispatch::{self, Terms};
 use crate::exec::engine::Engine;
 use crate::exec::session::Session;
@@ -340,15 +341,18 @@ impl Caller<'_, '_> {
     }
 
     fn may_run(&mut self, asked: &Arguments<'_>) -> Answered {
-        let engine = self.engine;
-        let known = with_words(asked, |argv| {
+        let (engine, session) = (self.engine, &mut *self.session);
+        let verdict = with_words(asked, |argv| {
             let found = engine.commands.find(argv[0]);
-            found.is_some_and(|(_, spec)| spec.takes(argv.len()))
+            match found.is_some_and(|(_, spec)| spec.takes(argv.len())) {
+                true => access::may_run(engine, session, argv, session.db, None),
+                false => Verdict::Unknown,
+            }
         })?;
         let unknown = b"ERR Invalid command passed to server.acl_check_cmd()";
-        match known {
-            true => Ok(Value::Boolean(true)),
-            false => Err(raise(asked.lua(), unknown, false)),
+        match verdict {
+            Verdict::Unknown => Err(raise(asked.lua(), unknown, false)),
+            verdict => Ok(Value::Boolean(verdict == Verdict::May)),
         }
     }
 }

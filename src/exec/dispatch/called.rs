@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Call, Target, find_keys, run_within, subcommand};
 use crate::base::hash;
+use crate::exec::access::{self, Context, Verdict};
 use crate::exec::args::KeyAt;
 use crate::exec::engine::{Engine, add};
 use crate::exec::routing;
@@ -110,6 +111,12 @@ fn admit(
     }
     if spec.has(flag::NOSCRIPT) {
         return Err(Error::NOT_IN_SCRIPT);
+    }
+    let (db, context) = (session.db, Some(Context::Lua));
+    if let Verdict::MayNot(why) = access::may_run(engine, session, argv, db, context) {
+        return Err(Error::new(
+            [b"ERR ACL failure in script: ", &why[..]].concat(),
+        ));
     }
     let has_room = session.has_room || terms.allows_oom || terms.wrote || session.leads;
     if spec.has(flag::DENYOOM) && !has_room {
