@@ -42,6 +42,8 @@ use crate::{command, crash, notice, warning, watchdog};
 /// How often deadlines are looked after: with the wheel's tick of 32 ms this
 /// keeps a key's removal within 100 ms of its deadline.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
+/// How long work that comes by the clock waits for a script.
+const SCRIPT_PATIENCE: Duration = Duration::from_millis(5);
 /// How long a sweep may hold the worker before connections get their turn.
 const SWEEP_SLICE: Duration = Duration::from_micros(500);
 /// How long a worker sees to what policies leave to be done, and how long it then rests.
@@ -723,14 +725,14 @@ async fn cron(engine: Arc<Engine>, worker: usize) {
         if worker == 0 {
             client_eviction::hold(&engine);
         }
-        if engine.loading.is_on() {
+        if engine.loading.is_on() || !can_have_shards(&engine) {
             // What is there is not all.
             continue;
         }
         let began = Instant::now();
         let mut slice_began = began;
         for shard in (worker..engine.keyspace.len()).step_by(workers) {
-            while sweep_slice(&engine, worker, shard) {
+            while !engine.busy.is_running() && sweep_slice(&engine, worker, shard) {
                 if slice_began.elapsed() > SWEEP_SLICE {
                     tokio::task::yield_now().await;
                     slice_began = Instant::now();
@@ -786,17 +788,23 @@ async fn keep_up(engine: Arc<Engine>, worker: usize) {
         }
         let mut began = Instant::now();
         for shard in (worker..engine.keyspace.len()).step_by(workers) {
-            while sweep::keep_up(&engine, worker, shard) {
+            while !engine.busy.is_running() && sweep::keep_up(&engine, worker, shard) {
                 if began.elapsed() > KEEP_UP_SLICE {
                     tokio::time::sleep(KEEP_UP_REST).await;
                     began = Instant::now();
                 }
             }
         }
-        if worker == 0 {
+        if worker == 0 && !engine.busy.is_running() {
             sweep::conclude(&engine);
         }
     }
+}
+
+/// Whether no script has the keyspace, or it ends within a moment. Who waited for one that
+/// does not would leave his worker's connections without an answer.
+fn can_have_shards(engine: &Engine) -> bool {
+    !engine.busy.is_running() || engine.keyspace.is_free_within(0, SCRIPT_PATIENCE)
 }
 
 /// One slice of the look for keys whose time is over; true where there is more.

@@ -9,8 +9,8 @@ mod called;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::access::{self, Asked, Standing};
@@ -37,14 +37,13 @@ use crate::protocol::reply::Reply;
 use crate::store::entry::Blob;
 use crate::store::keyspace::Locked;
 use crate::store::rules::{Rules, SlotHint};
+use crate::store::shard::Shard;
 
 pub use called::{Terms, call};
 
 /// From this size on an argument is kept in the memory that it was read into.
 pub use crate::store::entry::BLOB_MIN;
 
-/// Between two looks at why a lock cannot be had.
-const LOCK_PATIENCE: Duration = Duration::from_millis(5);
 /// Commands after which the time is read again within a batch.
 const CLOCK_EVERY: usize = 32;
 
@@ -761,8 +760,7 @@ fn lock_declared<'t>(
         (Scope::Keys, []) => Locked::None,
         (Scope::Keys, [key]) => {
             let shard = keyspace.shard_of(key.digest);
-            approach(engine, session, shard)?;
-            Locked::One(shard, keyspace.lock(shard))
+            Locked::One(shard, lock_one(engine, session, shard)?)
         }
         (Scope::Keys, keys) => {
             let mut shards: SmallVec<[usize; 16]> =
@@ -781,22 +779,24 @@ fn lock_declared<'t>(
     }))
 }
 
-/// Waits until a shard can be had, or a script that has them all runs too long to be
-/// waited for.
+/// Locks a shard, unless a script that has it runs too long to be waited for.
 #[inline]
-fn approach(engine: &Engine, session: &Session, shard: usize) -> Result<(), Error> {
-    match engine.busy.is_running() && !session.leads {
-        true => clock::aside(|| wait_for_script(engine, shard)),
-        false => Ok(()),
-    }
+fn lock_one<'t>(
+    engine: &'t Engine,
+    session: &Session,
+    shard: usize,
+) -> Result<MutexGuard<'t, Shard>, Error> {
+    let busy = &engine.busy;
+    let gives_up = || busy.is_on() && !busy.is_doomed() && !session.leads;
+    let guard = engine.keyspace.lock_unless(shard, gives_up);
+    guard.ok_or_else(|| busy.error())
 }
 
-#[cold]
-fn wait_for_script(engine: &Engine, shard: usize) -> Result<(), Error> {
-    while !engine.keyspace.is_free_within(shard, LOCK_PATIENCE) {
-        if engine.busy.is_on() && !engine.busy.is_doomed() {
-            return Err(engine.busy.error());
-        }
+/// Likewise waits until a shard can be had.
+#[inline]
+fn approach(engine: &Engine, session: &Session, shard: usize) -> Result<(), Error> {
+    if engine.keyspace.is_locked(shard) {
+        drop(lock_one(engine, session, shard)?);
     }
     Ok(())
 }

@@ -120,6 +120,13 @@ impl Scripting {
     /// # Errors
     /// Why it does not run; what it failed with is answered.
     pub fn eval(&self, ctx: &mut Ctx<'_, '_>, by_digest: bool, reads: bool) -> Result<(), Error> {
+        ctx.engine.busy.set_running(true);
+        let ran = self.run_script(ctx, by_digest, reads);
+        ctx.engine.busy.set_running(false);
+        ran
+    }
+
+    fn run_script(&self, ctx: &mut Ctx<'_, '_>, by_digest: bool, reads: bool) -> Result<(), Error> {
         let script = ctx.args.bytes()?;
         let digest = match by_digest {
             true => scripts::digest_from(script).ok_or(Error::NO_SCRIPT)?,
@@ -158,6 +165,13 @@ impl Scripting {
     /// # Errors
     /// Why it does not run; what it failed with is answered.
     pub fn fcall(&self, ctx: &mut Ctx<'_, '_>, reads: bool) -> Result<(), Error> {
+        ctx.engine.busy.set_running(true);
+        let ran = self.run_function(ctx, reads);
+        ctx.engine.busy.set_running(false);
+        ran
+    }
+
+    fn run_function(&self, ctx: &mut Ctx<'_, '_>, reads: bool) -> Result<(), Error> {
         let name = ctx.args.bytes()?;
         let mut libraries = self.libraries(ctx.engine);
         let (vm, function, flags) = libraries.get(name).ok_or(Error::NO_FUNCTION)?;

@@ -95,7 +95,6 @@ impl Running {
         self.wrote.store(false, Ordering::Relaxed);
         self.killed.store(false, Ordering::Relaxed);
         self.began_ms.store(now_ms(), Ordering::Relaxed);
-        self.busy.set_running(true);
         Run(self)
     }
 
@@ -219,7 +218,6 @@ impl Drop for Run<'_> {
     fn drop(&mut self) {
         self.0.loads.store(0, Ordering::Relaxed);
         self.0.now.lock().kind = None;
-        self.0.busy.set_running(false);
         if self.0.busy.is_on() {
             self.0.busy.end();
         }

@@ -67,6 +67,8 @@ impl NewRules {
     }
 }
 
+/// Between two looks at why a shard cannot be had.
+const PATIENCE: Duration = Duration::from_millis(5);
 /// Workers that there can be.
 const WORKERS_MAX: usize = 256;
 
@@ -272,6 +274,27 @@ impl Keyspace {
         }
     }
 
+    /// As [`Keyspace::lock`], but from time to time, as long as it cannot be had, who asks
+    /// may give it up.
+    #[inline]
+    pub fn lock_unless(
+        &self,
+        shard: usize,
+        gives_up: impl FnMut() -> bool,
+    ) -> Option<MutexGuard<'_, Shard>> {
+        let mutex = &self.shards[shard].0;
+        match mutex.try_lock_for(BRIEFLY) {
+            None => insist(mutex, gives_up),
+            guard => guard,
+        }
+    }
+
+    /// Whether somebody has a shard at this moment.
+    #[inline]
+    pub fn is_locked(&self, shard: usize) -> bool {
+        self.shards[shard].0.is_locked()
+    }
+
     /// Whether a shard could be had within a time.
     pub fn is_free_within(&self, shard: usize, time: Duration) -> bool {
         self.shards[shard].0.try_lock_for(time).is_some()
@@ -319,6 +342,20 @@ impl Keyspace {
             if let Some(table) = self.lock(self.shard_of(digest)).home(db, hint) {
                 table.prefetch_entry(digest, noted);
             }
+        }
+    }
+}
+
+/// Tries to lock again and again.
+#[cold]
+fn insist(
+    shard: &Mutex<Shard>,
+    mut gives_up: impl FnMut() -> bool,
+) -> Option<MutexGuard<'_, Shard>> {
+    loop {
+        let guard = clock::aside(|| shard.try_lock_for(PATIENCE));
+        if guard.is_some() || gives_up() {
+            return guard;
         }
     }
 }
