@@ -118,6 +118,7 @@ fn whoever_shows_a_password_is_no_longer_anonymous() {
             &mut |_| Ok(()),
         )
         .expect("a password");
+    crate::command::configure(&kit.engine);
     assert_eq!(allowed(&mut kit, 9), 3);
     assert!(kit.run("auth secret").starts_with('+'));
     // The three count: the anonymous are the default user's connections too.
