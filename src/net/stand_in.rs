@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv, send};
 
+use crate::exec::access::{self, Verdict};
 use crate::exec::dispatch::{self, Batch};
 use crate::exec::engine::Engine;
 use crate::exec::session::{Client, Session};
@@ -113,7 +114,9 @@ fn run(engine: &Engine, session: &mut Session, came: &[u8], out: &mut Output) ->
     };
     if let Some((_, spec)) = argv.first().and_then(|name| engine.commands.find(name)) {
         let spec = dispatch::subcommand(spec, &argv).map_or(spec, |(_, sub)| sub);
-        if dispatch::ends_in_spite_of(spec, &argv) {
+        let db = session.db;
+        let may = |session| access::may_run(engine, session, &argv, db, None) == Verdict::May;
+        if dispatch::ends_in_spite_of(spec, &argv) && may(session) {
             // The script ends, and then its connection finds what was said.
             engine.busy.doom();
             return None;

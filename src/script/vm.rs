@@ -602,8 +602,11 @@ fn next_random(state: &AtomicU64) -> f64 {
 
 /// The SHA-1 of a text in 40 hexadecimal digits.
 pub fn sha1_hex(text: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| char::from(DIGITS[usize::from(n)]);
     let digest = Sha1::digest(text);
-    digest.iter().map(|b| format!("{b:02x}")).collect()
+    let digits = digest.iter().flat_map(|&b| [digit(b >> 4), digit(b & 15)]);
+    digits.collect()
 }
 
 /// Where in a script something went wrong: its name, and the line.

@@ -198,6 +198,8 @@ def test_who_has_not_said_the_password_ends_no_script(start_server):
         is_busy(server)
         assert c.call("GET", "k") == BUSY
         assert stranger.call("SCRIPT", "KILL") == "NOAUTH Authentication required."
+        assert stranger.call("SHUTDOWN", "NOSAVE") == "NOAUTH Authentication required."
+        assert c.call("GET", "k") == BUSY
         assert c.call("SCRIPT", "KILL") == OK
         thread.join()
 
